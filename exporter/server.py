@@ -1,0 +1,131 @@
+"""Serve an ASGI application on one or several addresses until SIGTERM or SIGINT, then end cleanly.
+
+Stock uvicorn raises the signal again before clean-up code runs; here a signal only asks the server to stop: it answers
+what is in flight, then ``serve`` returns and the caller cleans up and exits with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from exporter.logs import fields
+
+log = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """``HOST:PORT``, ``[IPv6]:PORT`` or ``:PORT`` (all interfaces); port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """Read an address.
+
+        Raises:
+            ValueError: with what was wrong and what was expected.
+        """
+        host, separator, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError(f"{text!r} is ambiguous: put an IPv6 address in brackets, as in [::1]:9877")
+        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - ports
+            raise ValueError(f"{text!r} is not HOST:PORT or :PORT with a port from 0 to 65535")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def bind(address: ListenAddress) -> socket.socket:
+    """Return a listening socket; an empty host listens on IPv6 and IPv4 where the system has both.
+
+    Raises:
+        ListenError: the address is taken, not ours, or does not resolve.
+    """
+    try:
+        if not address.host:
+            if socket.has_dualstack_ipv6():
+                with contextlib.suppress(OSError):
+                    return socket.create_server(("", address.port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(("", address.port))
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address.host, address.port), family=family)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+
+def bound_url(listener: socket.socket) -> str:
+    """Return the address under which a person on this machine reaches the listener."""
+    host, port = listener.getsockname()[:2]
+    if host in {"::", "0.0.0.0"}:  # noqa: S104 - compared with, not bound to
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to its caller."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: ASGIApp, listeners: Sequence[socket.socket], *, drain: float = 10.0, **options: Any) -> None:
+    """Serve ``app`` on ``listeners`` until SIGTERM or SIGINT, or until the surrounding task is cancelled.
+
+    Args:
+        app: the ASGI application.
+        listeners: bound sockets, closed on return.
+        drain: seconds that requests in flight have to end after a signal; a second signal ends them at once.
+        options: further settings of ``uvicorn.Config``.
+    """
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(drain)),
+        **options,
+    )
+    server = _Server(config)
+
+    def stop(received: signal.Signals) -> None:
+        log.info("stopping", extra=fields(signal=received.name))
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    for listener in listeners:
+        log.info("listening", extra=fields(url=bound_url(listener)))
+    try:
+        await server.serve(sockets=list(listeners))
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        for listener in listeners:
+            listener.close()
