@@ -7,7 +7,7 @@ A call site logs a short constant message and passes what varies as fields::
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import logging
 import sys
@@ -30,7 +30,7 @@ class _EventFormatter(logging.Formatter):
     """What both formats share: which fields a record has, and in which order."""
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
         event: dict[str, Any] = {
             "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -42,23 +42,23 @@ class _EventFormatter(logging.Formatter):
             event.update(extra)
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
-        return self.render(event)
+        return self._render(event)
 
-    def render(self, event: Mapping[str, Any]) -> str:
+    def _render(self, event: Mapping[str, Any]) -> str:
         raise NotImplementedError
 
 
 class LogfmtFormatter(_EventFormatter):
     """``key=value`` pairs; values with anything but plain characters are quoted as JSON strings are."""
 
-    def render(self, event: Mapping[str, Any]) -> str:
+    def _render(self, event: Mapping[str, Any]) -> str:
         return " ".join(f"{key}={_logfmt_value(value)}" for key, value in event.items())
 
 
 class JsonFormatter(_EventFormatter):
     """One JSON object a line, ASCII only."""
 
-    def render(self, event: Mapping[str, Any]) -> str:
+    def _render(self, event: Mapping[str, Any]) -> str:
         return json.dumps(event, default=str)
 
 

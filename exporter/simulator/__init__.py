@@ -1,0 +1,1 @@
+"""A stand-in for Cockpit and Dumbella that runs real processes."""
