@@ -1,0 +1,46 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh checkout.
+
+VENV := .venv/bin
+# A Prometheus of the machine's own comes first; setup fetches one where there is none.
+DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format bench docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: ## Run a simulated Dumbella, the exporter and Prometheus; Ctrl-C stops all
+	@scripts/setup demo
+	@PATH="$(DEMO_PATH)" exec $(VENV)/dumbella-exporter demo $(ARGS)
+
+test: ## Run all tests; ARGS are pytest's, as in ARGS="tests/e2e -x"
+	@scripts/setup test
+	$(VENV)/pytest $(ARGS)
+
+lint: ## Check style
+	@scripts/setup test
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+
+types: ## Check types
+	@scripts/setup test
+	$(VENV)/mypy
+
+format: ## Rewrite the code in the project's format
+	@scripts/setup test
+	$(VENV)/ruff check --fix-only
+	$(VENV)/ruff format
+
+bench: ## Measure reads and scrapes as ratios
+	@scripts/setup test
+	$(VENV)/python -m tests.bench $(ARGS)
+
+docs: ## Write docs/metrics.md anew from the catalogue
+	@scripts/setup test
+	$(VENV)/dumbella-exporter metrics > .cache/metrics.md
+	mv .cache/metrics.md docs/metrics.md
+
+clean: ## Remove everything that was made or fetched
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
