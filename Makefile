@@ -38,6 +38,7 @@ bench: ## Measure reads and scrapes as ratios
 
 docs: ## Write docs/metrics.md anew from the catalogue
 	@scripts/setup test
+	@mkdir -p .cache
 	$(VENV)/dumbella-exporter metrics > .cache/metrics.md
 	mv .cache/metrics.md docs/metrics.md
 
