@@ -1,0 +1,216 @@
+"""Everything that is needed to look around, as one command: a simulated Dumbella, the exporter, and Prometheus.
+
+Each part is a child process, started as an operator would start it, with its configuration and output in a temporary
+folder. When a part fails, or a signal asks to stop, all of them end and the folder goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from exporter.child import Child
+from exporter.server import ListenAddress, ListenError, bind
+
+_APPLICATIONS = "K7SALES, M2STOCK"
+
+_EXPORTER_CONFIGURATION = """\
+global: {{interval: 5s, stale_after: 30s}}
+targets:
+  - name: demo
+    url: {simulator}/cockpit
+    applications: [{applications}]
+    auth: {{bearer_token_file: {folder}/token}}
+"""
+
+_PROMETHEUS_CONFIGURATION = """\
+global: {{scrape_interval: 5s}}
+scrape_configs:
+  - job_name: dumbella-exporter
+    static_configs: [{{targets: ["{exporter}"]}}]
+"""
+
+_QUERIES = (
+    ("what each application lists", "dumbella_jobs"),
+    ("what is in status ERROR, and why", "dumbella_job_error_info"),
+    ("what runs now", "dumbella_job_running_executions > 0"),
+    ("for how long, in seconds", "time() - dumbella_job_oldest_running_execution_start_timestamp_seconds"),
+    ("what was uploaded but not published", "dumbella_job_current_version > dumbella_job_published_version"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the parts listen; port 0 lets the system choose."""
+
+    simulator: ListenAddress
+    exporter: ListenAddress
+    prometheus: ListenAddress
+
+
+#: The ports that the documentation speaks of, on this machine only.
+USUAL_ADDRESSES = Addresses(
+    simulator=ListenAddress("127.0.0.1", 9876),
+    exporter=ListenAddress("127.0.0.1", 9877),
+    prometheus=ListenAddress("127.0.0.1", 9090),
+)
+
+
+async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
+    """Run the demo until SIGTERM, SIGINT or SIGHUP.
+
+    Args:
+        addresses: where the parts listen.
+        say: shows a line to the person who started it.
+
+    Raises:
+        ListenError: the address of the simulator or the exporter is taken.
+        ChildFailed: a part did not start, or ended on its own.
+    """
+    _ensure_free("simulator", addresses.simulator)
+    _ensure_free("exporter", addresses.exporter)
+    addresses = _with_free_prometheus(addresses, say)
+    running = asyncio.create_task(_run(addresses, say))
+
+    def stop() -> None:
+        # A second signal must not interrupt the end of the parts that the first one asked for.
+        if not running.cancelling():
+            say("stopping")
+            running.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def _ensure_free(part: str, address: ListenAddress) -> None:
+    try:
+        bind(address).close()
+    except ListenError as error:
+        raise ListenError(f"{error}; stop what uses it, or give the {part} another port") from None
+
+
+def _with_free_prometheus(addresses: Addresses, say: Callable[[str], None]) -> Addresses:
+    """Move the demo's Prometheus where there already is another one, as there often is."""
+    try:
+        bind(addresses.prometheus).close()
+    except ListenError as error:
+        say(f"{error}; the demo's Prometheus takes a free port instead")
+        return replace(addresses, prometheus=ListenAddress(addresses.prometheus.host, 0))
+    return addresses
+
+
+async def _run(addresses: Addresses, say: Callable[[str], None]) -> None:
+    """Start the parts one after the other, say what to look at, and watch them until one ends."""
+    with tempfile.TemporaryDirectory(prefix="dumbella-demo-") as name:
+        folder = Path(name)
+        async with contextlib.AsyncExitStack() as stack:
+            simulator = await stack.enter_async_context(_simulator(folder, addresses))
+            exporter = await stack.enter_async_context(_exporter(folder, addresses, simulator))
+            parts = [simulator, exporter]
+            binary = shutil.which("prometheus")
+            if binary is not None:
+                parts.append(await stack.enter_async_context(_prometheus(folder, addresses, exporter, binary)))
+            for line in _tour(folder, parts):
+                say(line)
+            await asyncio.gather(*(part.ended() for part in parts))
+
+
+@contextlib.asynccontextmanager
+async def _running(name: str, command: Sequence[str], folder: Path) -> AsyncIterator[Child]:
+    part = await Child.start(name, command, folder)
+    try:
+        yield part
+    finally:
+        await part.stop()
+
+
+def _own_command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "exporter", *map(str, arguments)]
+
+
+_LISTENING = r'msg=listening url="?(http://[^\s"]+)'
+_ACCEPTED = r"token=(\S+)"
+_PROMETHEUS_LISTENING = r'msg="Listening on".* address=(\S+)'
+
+
+@contextlib.asynccontextmanager
+async def _simulator(folder: Path, addresses: Addresses) -> AsyncIterator[Child]:
+    command = _own_command("simulate", "--web.listen-address", addresses.simulator)
+    async with _running("simulator", command, folder) as part:
+        part.url = await part.wrote(_LISTENING)
+        token_file = folder / "token"
+        token_file.touch(0o600)
+        token_file.write_text(await part.wrote(_ACCEPTED))
+        yield part
+
+
+@contextlib.asynccontextmanager
+async def _exporter(folder: Path, addresses: Addresses, simulator: Child) -> AsyncIterator[Child]:
+    file = folder / "dumbella-exporter.yml"
+    file.write_text(_EXPORTER_CONFIGURATION.format(simulator=simulator.url, applications=_APPLICATIONS, folder=folder))
+    command = _own_command("serve", "--config.file", file, "--web.listen-address", addresses.exporter)
+    async with _running("exporter", command, folder) as part:
+        part.url = await part.wrote(_LISTENING)
+        await part.answered(f"{part.url}/-/ready")
+        yield part
+
+
+@contextlib.asynccontextmanager
+async def _prometheus(folder: Path, addresses: Addresses, exporter: Child, binary: str) -> AsyncIterator[Child]:
+    file = folder / "prometheus.yml"
+    file.write_text(_PROMETHEUS_CONFIGURATION.format(exporter=exporter.url.removeprefix("http://")))
+    command = [
+        binary,
+        f"--config.file={file}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address={addresses.prometheus}",
+        *_web_interface(binary),
+    ]
+    async with _running("Prometheus", command, folder) as part:
+        part.url = "http://" + await part.wrote(_PROMETHEUS_LISTENING)
+        query = urllib.parse.urlencode({"query": "dumbella_up"})
+        await part.answered(f"{part.url}/api/v1/query?{query}", _has_samples)
+        yield part
+
+
+def _web_interface(binary: str) -> Iterator[str]:
+    """Yield the flag by which Debian's Prometheus finds its web interface, wherever its package was unpacked."""
+    assets = Path(binary).resolve().parent.parent / "share/prometheus/web"
+    if assets.is_dir():
+        yield f"--web.local-assets={assets}"
+
+
+def _has_samples(answer: bytes) -> bool:
+    return bool(answer) and bool(json.loads(answer)["data"]["result"])
+
+
+def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
+    """Yield what a person who sees this for the first time wants to know."""
+    for part in parts:
+        yield f"{part.name:<10} {part.url}"
+    urls = {part.name: part.url for part in parts}
+    yield ""
+    yield "Metrics:"
+    yield f"  curl -s {urls['exporter']}/metrics | grep ^dumbella_job_status"
+    if "Prometheus" in urls:
+        yield ""
+        yield f"Questions to ask at {urls['Prometheus']}/graph:"
+        for meaning, expression in _QUERIES:
+            yield f"  {expression:<76} {meaning}"
+    else:
+        yield ""
+        yield "Prometheus is not installed; with `prometheus` on PATH the demo runs one, too."
+    yield ""
+    yield f"Configuration and logs are in {folder}. Ctrl-C stops everything."

@@ -1,0 +1,58 @@
+"""Fixtures that start the project's parts, and Prometheus, as real processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+import exporter as package
+from tests import prometheus
+from tests.processes import RUNNING
+from tests.prometheus import GENERATIONS, MissingError
+
+
+def pytest_report_header() -> list[str]:
+    """Tell which package and which versions of the real parts are tested."""
+    lines = [f"dumbella-exporter: {package.__version__} in {Path(package.__file__).parent}"]
+    for program in ("prometheus", "promtool"):
+        for generation in GENERATIONS:
+            try:
+                path = prometheus.find(program, generation)
+                lines.append(f"{program} {generation}: {prometheus.version(path)} ({path})")
+            except MissingError as error:
+                lines.append(f"{program} {generation}: {error}")
+    return lines
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the output of every process that runs while a test fails."""
+    report = yield
+    if report.failed:
+        report.sections.extend((f"Output of {process.name}", process.output) for process in RUNNING)
+    return report
+
+
+def real_part(program: str, generation: str) -> Path:
+    """Return the path of a program; where it is missing the test is skipped, under ``CI=true`` it fails."""
+    try:
+        return prometheus.find(program, generation)
+    except MissingError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def prometheus_binary(request: pytest.FixtureRequest) -> Path:
+    """``prometheus``, of each generation in turn."""
+    return real_part("prometheus", request.param)
+
+
+@pytest.fixture(params=GENERATIONS)
+def promtool_binary(request: pytest.FixtureRequest) -> Path:
+    """``promtool``, of each generation in turn."""
+    return real_part("promtool", request.param)

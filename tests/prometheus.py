@@ -1,0 +1,111 @@
+"""Real Prometheus servers of both generations that users run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.processes import running
+
+GENERATIONS = ("2.x", "3.x")
+_CACHE = Path(__file__).parent.parent / ".cache"
+
+
+class MissingError(Exception):
+    """A program that the tests need is not on this machine."""
+
+
+def find(program: str, generation: str) -> Path:
+    """Return the path of ``prometheus`` or ``promtool`` of one generation: fetched for the project, or on PATH.
+
+    Raises:
+        MissingError: neither place has it.
+    """
+    major = generation.removesuffix(".x")
+    for folder in (f"{_CACHE}/prometheus-{major}/usr/bin", os.environ.get("PATH", "")):
+        path = shutil.which(program, path=folder)
+        if path is not None and version(Path(path)).startswith(f"{major}."):
+            return Path(path)
+    raise MissingError(f"{program} {generation} is neither on PATH nor fetched; scripts/setup test says why")
+
+
+def version(program: Path) -> str:
+    """Return the version that ``prometheus`` or ``promtool`` reports."""
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - found above
+    # promtool 2 prints its version to standard error.
+    return (answer.stdout + answer.stderr).split("version ", 1)[1].split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One element of an instant query's answer."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running server.
+
+    Attributes:
+        url: its address, without a slash at the end.
+    """
+
+    url: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the ``data`` of an answer of its HTTP API."""
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, trust_env=False)
+        body = answer.json()
+        assert body["status"] == "success", body
+        return body["data"]
+
+    def query(self, expression: str) -> list[Sample]:
+        """Return the instant vector of a PromQL expression."""
+        return [
+            Sample(element["metric"], float(element["value"][1]), float(element["value"][0]))
+            for element in self.get("query", query=expression)["result"]
+        ]
+
+    def names(self) -> set[str]:
+        """Return the names of all series that it holds."""
+        return set(self.get("label/__name__/values"))
+
+
+@contextlib.contextmanager
+def scraping(binary: Path, folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes every second.
+
+    Args:
+        binary: the program.
+        folder: for its configuration, data and output.
+        targets: the address to scrape (``http://HOST:PORT``) of each scrape job.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "prometheus.yml"
+    scrapes = "".join(
+        f"  - job_name: {job}\n    static_configs: [{{targets: ['{url.removeprefix('http://')}']}}]\n"
+        for job, url in targets.items()
+    )
+    configuration.write_text(f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{scrapes}")
+    command: list[str | Path] = [
+        binary,
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:0",
+    ]
+    with running(command, folder, name="prometheus") as process:
+        address = process.wait_for(r'msg="Listening on".* address=(\S+)')[1]
+        process.wait_for(re.escape("Server is ready to receive web requests"))
+        yield Prometheus(f"http://{address}")
