@@ -1,0 +1,171 @@
+"""What is wrong with a document, as sentences that name the key, what was wrong and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from exporter.document import kind
+
+#: Where a value stands: keys and list positions from the top, as in ``("targets", 0, "url")``.
+Place = tuple[Any, ...]
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
+# What to write for a key that is missing.
+_MISSING = {
+    "name": "a name such as production",
+    "url": "an address such as https://apps.example.com/cockpit",
+    "applications": "a list of application codes such as [K7SALES, M2STOCK]",
+    "file": "the path of the file that holds the value",
+}
+_EXPECTED = {
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, and a sentence of the form "what was wrong, what was expected"."""
+
+    place: Place
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{key_of(self.place)}: {self.sentence}" if self.place else self.sentence
+
+
+def key_of(place: Place) -> str:
+    """Return a place as people write it: ``targets[0].auth.headers.X-Tenant``."""
+    key = ""
+    for part in place:
+        if isinstance(part, int) and not isinstance(part, bool):
+            key += f"[{part}]"
+        else:
+            text = json.dumps(part) if isinstance(part, bool) else str(part)
+            plain = text if _PLAIN_KEY.fullmatch(text) else json.dumps(text[:60])
+            key += f".{plain}" if key else plain
+    return key
+
+
+def described(value: Any) -> str:
+    """Return a value for a message: quoted, on one line and shortened where it is text, else only its kind."""
+    if not isinstance(value, str):
+        return kind(value)
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]}…{text[-1]}"  # noqa: PLR2004 - what fits a terminal's line
+
+
+def unknown_key(key: Any, known: Iterable[str]) -> str:
+    """Return the sentence about a key that no section has, with the nearest one that it has."""
+    names = list(known)
+    nearest = difflib.get_close_matches(str(key), names, n=1)
+    if nearest:
+        return f"is no known key, expected {nearest[0]} instead"
+    return f"is no known key, expected one of {', '.join(names)}"
+
+
+def found_in(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
+    """Yield what pydantic found wrong in a document that is to be a ``model``, in our words."""
+    for detail in error.errors(include_url=False):
+        place = tuple(part for part in detail["loc"] if part != "[key]")
+        context = detail.get("ctx", {})
+        match detail["type"]:
+            # Follows from an error in another value, which is reported itself.
+            case "default_factory_not_called":
+                continue
+            case "value_error":
+                sentence = str(context["error"])
+            case "missing":
+                sentence = f"is missing, expected {_MISSING.get(place[-1], 'a value')}"
+            case "extra_forbidden" | "invalid_key":
+                sentence = unknown_key(place[-1], keys_of(section_at(model, place[:-1])))
+            case "literal_error" if detail["loc"][-1] == "[key]":
+                sentence = unknown_key(place[-1], re.findall(r"'([^']+)'", context["expected"]))
+            case "literal_error":
+                sentence = f"is {described(detail['input'])}, expected {context['expected']}"
+            case "string_too_short" | "too_short":
+                sentence = f"is empty, expected at least {context['min_length']}"
+            case "greater_than_equal" | "less_than_equal":
+                bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+                sentence = f"is {detail['input']}, expected {bound}"
+            case other:
+                sentence = f"is {kind(detail['input'])}, expected {_EXPECTED.get(other, 'another value')}"
+        yield Problem(place, sentence)
+
+
+def section_at(model: type[BaseModel], place: Place) -> type[BaseModel]:
+    """Return the model of the section at ``place``."""
+    parts = iter(place)
+    for part in parts:
+        if isinstance(part, int):
+            continue
+        field = next(field for name, field in model.model_fields.items() if part == (field.alias or name))
+        model = next(_models_in(field.annotation))
+        if typing.get_origin(field.annotation) is dict:
+            next(parts, None)
+    return model
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the keys that a section has in the file, in their order."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)
+
+
+def in_file_order(problems: Iterable[Problem], document: Mapping[Any, Any]) -> list[Problem]:
+    """Return one problem for each place, in the order in which a reader meets the places in the file."""
+    order = {place: position for position, (place, _) in enumerate(_places(document))}
+
+    def position(problem: Problem) -> int:
+        place = problem.place
+        while place not in order:
+            place = place[:-1]
+        return order[place]
+
+    first: dict[Place, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.place, problem)
+    return sorted(first.values(), key=position)
+
+
+def empty_values(content: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Yield the keys whose value was left out, which YAML allows and pydantic takes for an unset one."""
+    for place, value in _places(content):
+        if value is None and isinstance(place[-1], str):
+            yield Problem(place, "is empty, expected a value, or the key left out")
+
+
+def _places(value: Any, place: Place = (), met: set[int] | None = None) -> Iterator[tuple[Place, Any]]:
+    yield place, value
+    met = set() if met is None else met
+    # A few lines of nested YAML aliases can stand for billions of places.
+    if id(value) in met:
+        return
+    if isinstance(value, Mapping):
+        met.add(id(value))
+        for key, below in value.items():
+            yield from _places(below, (*place, key), met)
+    elif isinstance(value, list):
+        met.add(id(value))
+        for position, below in enumerate(value):
+            yield from _places(below, (*place, position), met)
