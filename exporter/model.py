@@ -64,7 +64,7 @@ class Listing(Generic[Row]):
         listed: rows in the answer, before anything was dropped.
         invalid: rows dropped because an identity or a required field could not be read.
         duplicate: rows dropped because their identity was listed before.
-        present: identities seen, including those of invalid rows whose id was readable (executions only).
+        present: execution ids of invalid rows that were readable all the same: these executions are still there.
         unidentified: invalid rows whose identity could not be read either; such a list proves no absence.
         unknown_values: enum values that the profile does not know, counted per canonical field.
         mapping_errors: values that could not be read, counted per canonical field.
@@ -74,7 +74,7 @@ class Listing(Generic[Row]):
     listed: int
     invalid: int = 0
     duplicate: int = 0
-    present: frozenset[tuple[str, str]] = frozenset()
+    present: frozenset[str] = frozenset()
     unidentified: int = 0
     unknown_values: Mapping[str, int] = field(default_factory=dict)
     mapping_errors: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,349 @@
+"""One task per target: read Cockpit on an interval, observe what happened, publish what is known.
+
+A read asks for the jobs and the running executions of all of the target's applications at once, under one deadline; one
+application's failure harms no other. What a list answered is kept until it is stale. A read that takes longer than the
+interval makes the reader skip the reads it missed: they never pile up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from exporter.cockpit import CockpitClient, CockpitError
+from exporter.config import Config, Target
+from exporter.failures import FailureLog
+from exporter.logs import fields
+from exporter.model import Execution, Job, Listing
+from exporter.observe import Event, ExecutionKey, Finished, Outcome, Started, State, StatusChanged, due, observe, settle
+from exporter.snapshot import ApplicationRead, Assembler, Snapshot, attribute
+from exporter.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+#: Requests that one target gets at a time.
+CONCURRENCY = 8
+#: Results asked for after one read; the others wait for the next.
+RESULTS_PER_READ = 200
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one application: the last good lists, when they were read, and what was observed."""
+
+    jobs: Listing[Job] | None = None
+    jobs_at: float = 0.0
+    executions: Listing[Execution] | None = None
+    executions_at: float = 0.0
+    success: dict[str, bool] = field(default_factory=dict)
+    state: State = field(default_factory=State)
+
+
+class _Answers(NamedTuple):
+    """What the two lists of one application answered; ``None`` for a failure."""
+
+    jobs: Listing[Job] | None
+    executions: Listing[Execution] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a collector failed in the latest read, for people."""
+
+    application: str
+    collector: str
+    reason: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the latest read of a target went, for people. Moments are in seconds since the epoch."""
+
+    finished_at: float
+    duration: float
+    failures: tuple[Failure, ...]
+    applications: tuple[str, ...]
+    jobs: int
+    running: int
+
+
+class TargetReader:
+    """Reads one target and hands a snapshot to ``publish`` after each read.
+
+    Args:
+        publish: takes the snapshot; called in a worker thread, never twice at the same time.
+        clock: the time in seconds since the epoch.
+        states: what was observed before a restart, per application.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        target: Target,
+        client: CockpitClient,
+        telemetry: Telemetry,
+        publish: Callable[[Snapshot], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        states: Mapping[str, State] | None = None,
+    ) -> None:
+        self.target = target
+        self.report: Report | None = None
+        self._timing = config.global_
+        self._client = client
+        self._telemetry = telemetry
+        self._publish = publish
+        self._clock = clock
+        self._assembler = Assembler(config, target)
+        self._reads_executions = config.profile(target).executions == "supported"
+        self._known: dict[str, _Known] = {}
+        self._restored = dict(states or {})
+        self._failures = FailureLog(target.name)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._errors: dict[tuple[str, str], CockpitError] = {}
+        self._broken = False
+
+    @property
+    def states(self) -> dict[str, State]:
+        """What was observed, per application, for the state file."""
+        return {**self._restored, **{application: known.state for application, known in self._known.items()}}
+
+    async def run(self, *, offset: float) -> None:
+        """Read now, then once per interval, ``offset`` seconds after its start, until cancelled."""
+        loop = asyncio.get_running_loop()
+        interval = self._timing.interval
+        await self._guarded_read(loop.time() + interval)
+        tick = loop.time() + offset
+        while True:
+            await asyncio.sleep(tick - loop.time())
+            await self._guarded_read(tick + interval)
+            missed = int((loop.time() - tick) // interval)
+            if missed:
+                self._telemetry.overrun(self.target.name, missed)
+                log.warning("read overran its interval", extra=fields(target=self.target.name, skipped=missed))
+            tick += interval * (missed + 1)
+
+    async def _guarded_read(self, until: float) -> None:
+        try:
+            self._broken = False
+            await self.read(until=until)
+        except Exception:
+            log.exception("read failed for a reason that nobody foresaw", extra=fields(target=self.target.name))
+            self._broken = True
+            await asyncio.to_thread(self._assemble, 0.0)
+
+    async def read(self, *, until: float | None = None) -> None:
+        """Read once, publish, then ask for the results of what ended.
+
+        Args:
+            until: the loop's time until which results may be asked for; one interval from now by default.
+        """
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        self._errors.clear()
+        applications = await self._applications(begin + self._timing.timeout)
+        answers = await asyncio.gather(
+            *(self._lists(application, begin + self._timing.timeout) for application in applications)
+        )
+        duration = loop.time() - begin
+        await asyncio.to_thread(self._digest, dict(zip(applications, answers, strict=True)), duration)
+        if self.target.results is not None:
+            until = begin + self._timing.interval if until is None else until
+            if await self._ask_results(min(until, loop.time() + self._timing.timeout)):
+                await asyncio.to_thread(self._assemble, duration)
+        self.report = self._report(duration)
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    async def _applications(self, deadline: float) -> Sequence[str]:
+        configured = self.target.applications
+        if configured != "discover":
+            return configured
+        found = await self._attempt("", "applications", self._client.applications(deadline))
+        if found is None:
+            return tuple(self._known)
+        for application in self._known.keys() - set(found):
+            del self._known[application]
+        return found
+
+    async def _lists(self, application: str, deadline: float) -> _Answers:
+        jobs = self._attempt(application, "jobs", self._client.jobs(application, deadline))
+        if not self._reads_executions:
+            return _Answers(await jobs, None)
+        executions = self._attempt(application, "executions", self._client.executions(application, deadline))
+        return _Answers(*await asyncio.gather(jobs, executions))
+
+    async def _attempt(self, application: str, endpoint: str, request: Awaitable[Answer]) -> Answer | None:
+        """Await an answer; note its failure, or that it did not fail, and return ``None`` for a failure."""
+        try:
+            async with self._slots:
+                answer = await request
+        except CockpitError as error:
+            self._errors[application, endpoint] = error
+            self._failures.failed(application, endpoint, error)
+            return None
+        self._failures.succeeded(application, endpoint)
+        return answer
+
+    async def _ask_results(self, deadline: float) -> bool:
+        """Ask for the results of what ended, as many as may be; tell whether anything is known now that was not."""
+        questions = [
+            (application, key)
+            for application, known in self._known.items()
+            for key in due(known.state, RESULTS_PER_READ)
+        ][:RESULTS_PER_READ]
+        asked = {application for application, _ in questions}
+        recovered = [
+            known
+            for application, known in self._known.items()
+            if application not in asked and not known.success["results"]
+        ]
+        for known in recovered:
+            # Whatever could not be asked for was given up, and nothing waits any more.
+            known.success["results"] = True
+        if not questions:
+            return bool(recovered)
+        outcomes = await asyncio.gather(*(self._result(key, deadline) for _, key in questions))
+        answers: dict[str, dict[ExecutionKey, Outcome | None]] = {}
+        failed: dict[str, CockpitError | None] = {}
+        for (application, key), outcome in zip(questions, outcomes, strict=True):
+            failed.setdefault(application, None)
+            if isinstance(outcome, CockpitError):
+                failed[application] = outcome
+                answers.setdefault(application, {})[key] = None
+            else:
+                answers.setdefault(application, {})[key] = outcome
+        for application, error in failed.items():
+            known = self._known[application]
+            known.success["results"] = error is None
+            if error is None:
+                self._failures.succeeded(application, "results")
+            else:
+                self._errors[application, "results"] = error
+                self._failures.failed(application, "results", error)
+            known.state, events = settle(known.state, answers[application])
+            self._log_events(application, events)
+        return True
+
+    async def _result(self, key: ExecutionKey, deadline: float) -> Outcome | CockpitError | None:
+        try:
+            async with self._slots:
+                result = await self._client.result(key[1], deadline)
+        except CockpitError as error:
+            return error
+        return None if result.outcome == "running" else result.outcome
+
+    # --- digesting: in a worker thread, so that scrapes are answered meanwhile ---------------------------------------
+
+    def _digest(self, answers: Mapping[str, _Answers], duration: float) -> None:
+        now = self._clock()
+        for application, answer in answers.items():
+            self._learn(application, answer, now)
+        self._assemble(duration)
+
+    def _learn(self, application: str, answer: _Answers, now: float) -> None:
+        """Take in what an application answered: keep it, count what was odd, and observe what happened."""
+        known = self._known.get(application)
+        if known is None:
+            known = self._known[application] = _Known(state=self._restored.pop(application, State()))
+            if self.target.results is not None:
+                known.success["results"] = True
+        known.success["jobs"] = answer.jobs is not None
+        if self._reads_executions:
+            known.success["executions"] = answer.executions is not None
+        if answer.jobs is not None:
+            self._log_errors(known.jobs, answer.jobs)
+            known.jobs, known.jobs_at = answer.jobs, now
+        executions = answer.executions
+        if executions is not None:
+            executions = attribute(executions, known.jobs)
+            known.executions, known.executions_at = executions, now
+        for listing in (answer.jobs, executions):
+            if listing is not None:
+                self._telemetry.mapped(self.target.name, listing.unknown_values, listing.mapping_errors)
+        known.state, events = observe(
+            known.state,
+            jobs=answer.jobs,
+            executions=executions,
+            now=now,
+            stale_after=self._timing.stale_after,
+            has_results=self.target.results is not None,
+        )
+        self._log_events(application, events)
+
+    def _assemble(self, duration: float) -> None:
+        """Publish what is known and fresh enough to be shown."""
+        oldest = self._clock() - self._timing.stale_after
+        reads = [
+            ApplicationRead(
+                application=application,
+                jobs=known.jobs if known.jobs_at >= oldest else None,
+                read_at=known.jobs_at,
+                executions=known.executions if known.executions_at >= oldest else None,
+                collector_success=dict(known.success),
+                histories=known.state.histories,
+                observing_since=known.state.since,
+                durations=known.state.durations,
+            )
+            for application, known in self._known.items()
+        ]
+        up = (
+            not self._broken
+            and ("", "applications") not in self._errors
+            and all(all(known.success.values()) for known in self._known.values())
+        )
+        self._publish(self._assembler.assemble(reads, up=up, read_duration=duration))
+
+    def _report(self, duration: float) -> Report:
+        return Report(
+            finished_at=self._clock(),
+            duration=duration,
+            failures=tuple(
+                Failure(application, endpoint, error.reason, error.detail, error.remedy)
+                for (application, endpoint), error in self._errors.items()
+            ),
+            applications=tuple(self._known),
+            jobs=sum(known.jobs.listed for known in self._known.values() if known.jobs is not None),
+            running=sum(len(known.executions.rows) for known in self._known.values() if known.executions is not None),
+        )
+
+    def _log_errors(self, before: Listing[Job] | None, listing: Listing[Job]) -> None:
+        """Log the whole text of every error that was not there before; the metric has but its first line."""
+        if before is listing:
+            return
+        known = set() if before is None else {(job.id, job.error) for job in before.rows if job.status == "ERROR"}
+        for job in listing.rows:
+            if job.status == "ERROR" and (job.id, job.error) not in known:
+                log.warning(
+                    "job is in error",
+                    extra=fields(
+                        target=self.target.name,
+                        application=job.application,
+                        job_id=job.id,
+                        job_name=job.name,
+                        error=job.error,
+                    ),
+                )
+
+    def _log_events(self, application: str, events: Iterable[Event]) -> None:
+        where: dict[str, Any] = {"target": self.target.name, "application": application}
+        for event in events:
+            match event:
+                case Started(key, started_at):
+                    log.debug(
+                        "execution started", extra=fields(**where, job_id=key[0], execution_id=key[1], at=started_at)
+                    )
+                case Finished(key, outcome, _):
+                    log.debug(
+                        "execution ended", extra=fields(**where, job_id=key[0], execution_id=key[1], outcome=outcome)
+                    )
+                case StatusChanged(job_id, old, new):
+                    log.info("job status changed", extra=fields(**where, job_id=job_id, old=old, new=new))
