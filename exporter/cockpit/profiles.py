@@ -57,14 +57,15 @@ OUTCOMES = ("done", "error", "killed", "running", "unresolved")
 #: The conditions that a field key may carry, as in ``id|uuid``: it then counts only where its value has that shape.
 CONDITIONS = ("uuid", "digits")
 
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "jobs": ("{application}",),
-    "executions": ("{application}",),
-    "kill": ("{id}",),
-    "applications": (),
-    "version": (),
-    "run": ("{application}", "{id}"),
-    "result": ("{id}",),
+#: Placeholders that a path must have, and those that it may have.
+_PLACEHOLDERS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "jobs": (frozenset({"{application}"}), frozenset()),
+    "executions": (frozenset({"{application}"}), frozenset()),
+    "kill": (frozenset({"{id}"}), frozenset({"{application}"})),
+    "applications": (frozenset(), frozenset()),
+    "version": (frozenset(), frozenset()),
+    "run": (frozenset({"{application}", "{id}"}), frozenset()),
+    "result": (frozenset({"{id}"}), frozenset()),
 }
 
 
@@ -120,7 +121,7 @@ class Paths(_Part):
     def _check_placeholders(cls, template: str | None, info: ValidationInfo) -> str | None:
         if template is not None:
             _check_path(template)
-            _check_placeholders(template, required=_REQUIRED[info.field_name or ""])
+            _check_placeholders(template, *_PLACEHOLDERS[info.field_name or ""])
         return template
 
 
@@ -131,15 +132,13 @@ def _check_path(template: str) -> None:
         raise ValueError(f"{template!r} has a . or .. segment; expected a path without")
 
 
-def _check_placeholders(template: str, required: tuple[str, ...]) -> None:
-    # Some releases have the application in every path, some do not: it is allowed wherever there is an id.
-    allowed = {*required, "{application}"} if required else set()
+def _check_placeholders(template: str, required: frozenset[str], optional: frozenset[str]) -> None:
     found = re.findall(r"\{[^/]*?\}|[{}]", template)
     for placeholder in found:
-        if placeholder not in allowed:
-            expected = " and ".join(sorted(allowed)) or "no placeholder"
+        if placeholder not in required | optional:
+            expected = " and ".join(sorted(required | optional)) or "no placeholder"
             raise ValueError(f"{template!r} has {placeholder}; expected {expected}")
-    for placeholder in required:
+    for placeholder in sorted(required):
         if placeholder not in found:
             raise ValueError(f"{template!r} lacks {placeholder}")
 

@@ -1,0 +1,264 @@
+"""Rows of a list endpoint → ``Job`` and ``Execution`` facts, with everything that could not be read counted.
+
+Most rows are the same from one read to the next. A mapper therefore remembers the rows of the latest answer: a row
+that equals the remembered one costs a dictionary comparison and yields the same object again, so that whoever uses the
+facts can tell by identity that nothing changed. Equality is Python's, in which ``true`` equals ``1`` and ``1`` equals
+``1.0``: a value that merely changes its JSON type between two reads keeps its reading.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any, Generic
+
+from exporter.cockpit.keys import MAP_KEY, FieldKeys, value_at
+from exporter.cockpit.profiles import Profile
+from exporter.cockpit.rows import RowReader, RowShape
+from exporter.logs import fields
+from exporter.model import Execution, Job, Listing, Row
+
+log = logging.getLogger(__name__)
+
+#: Distinct unknown values logged per mapper, and characters shown of each: a broken installation must not fill a disk.
+_MOST_VALUES_LOGGED = 50
+_LONGEST_VALUE_LOGGED = 80
+#: The field to blame for an element that is not even an object.
+_WHOLE_ROW = "row"
+#: Types of an id that serve to find a remembered row again; equality of the whole row then decides.
+_HANDLES = frozenset({str, int, float})
+
+
+@dataclass(frozen=True, slots=True)
+class Flaws:
+    """What could not be read in one row.
+
+    Attributes:
+        unknown: enum values that the profile does not know, as (canonical field, value as reported).
+        unreadable: canonical fields that could not be read.
+        present: the id of an invalid row of an execution, where at least that could be read.
+    """
+
+    unknown: tuple[tuple[str, str], ...] = ()
+    unreadable: tuple[str, ...] = ()
+    present: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Row]):
+    """A row and what was read from it: no ``fact`` from an invalid row, no ``flaws`` in a flawless one."""
+
+    row: Any
+    fact: Row | None
+    flaws: Flaws | None
+
+
+class JobMapper:
+    """Map the rows of one application's jobs.
+
+    Args:
+        application: the application's code.
+        profile: which keys, values and dates to expect; a resolved one.
+        target: the target's name, for the log.
+    """
+
+    def __init__(self, application: str, profile: Profile, *, target: str | None = None) -> None:
+        self._application = application
+        self._shape = RowShape(profile, "job")
+        self._memory: _Memory[Job] = _Memory(self._shape.keys["id"])
+        self._unknown_values = _UnknownValueLog(target, application)
+
+    def map(self, rows: Sequence[Any]) -> Listing[Job]:
+        """Return the jobs in ``rows``; those that did not change since the latest call are the same objects.
+
+        Args:
+            rows: the elements of the list, any JSON values.
+        """
+        readings = self._memory.read(rows, self._read)
+        self._unknown_values.note(readings)
+        return self._memory.settle(_listing(readings, attrgetter("id")))
+
+    def _read(self, row: dict[str, Any]) -> Reading[Job]:
+        reader = RowReader(row, self._shape)
+        values = self._shape.values
+        job = Job(
+            application=self._application,
+            id=reader.identity("id"),
+            name=reader.job_name("name"),
+            job_type=reader.enum("type", values.type, absent=""),
+            status=reader.enum("status", values.status, absent="UNKNOWN"),
+            execution_mode=reader.enum("execution_mode", values.execution_mode, absent=""),
+            current_version=reader.version("current_version"),
+            published_version=reader.version("published_version"),
+            last_update=reader.moment("last_update"),
+            started_at=reader.moment("started_at"),
+            error=reader.detail("error"),
+        )
+        lacking = tuple(name for name in ("id", "name") if not getattr(job, name))
+        if lacking:
+            return Reading(row, None, Flaws(unreadable=lacking))
+        return Reading(row, job, _flaws(reader))
+
+
+class ExecutionMapper:
+    """Map the rows of one application's running executions.
+
+    Args:
+        application: the application's code.
+        profile: which keys and dates to expect; a resolved one.
+    """
+
+    def __init__(self, application: str, profile: Profile) -> None:
+        self._application = application
+        self._shape = RowShape(profile, "execution")
+        self._memory: _Memory[Execution] = _Memory(self._shape.keys["id"])
+
+    def map(self, rows: Sequence[Any]) -> Listing[Execution]:
+        """Return the executions in ``rows``; those that did not change since the latest call are the same objects.
+
+        Args:
+            rows: the elements of the list, any JSON values.
+
+        Returns:
+            A listing whose ``present`` holds every identity that could be read. A row with an execution id but neither
+            a job id nor a name is invalid, yet present as ``("", execution id)``.
+        """
+        readings = self._memory.read(rows, self._read)
+        listing = _listing(readings, attrgetter("job_id", "id"))
+        invalid = [reading.flaws for reading in readings if reading.fact is None and reading.flaws is not None]
+        present: set[tuple[str, str]] = {(execution.job_id, execution.id) for execution in listing.rows}
+        present.update(("", flaws.present) for flaws in invalid if flaws.present)
+        unidentified = sum(not flaws.present for flaws in invalid)
+        return self._memory.settle(replace(listing, present=frozenset(present), unidentified=unidentified))
+
+    def _read(self, row: dict[str, Any]) -> Reading[Execution]:
+        reader = RowReader(row, self._shape)
+        execution = Execution(
+            application=self._application,
+            id=reader.identity("id"),
+            job_id=reader.identity("job_id"),
+            job_name=reader.job_name("job_name"),
+            started_at=reader.moment("started_at"),
+        )
+        if not execution.id:
+            return Reading(row, None, Flaws(unreadable=("id",)))
+        if not execution.job_id and not execution.job_name:
+            return Reading(row, None, Flaws(unreadable=("job_id", "job_name"), present=execution.id))
+        if execution.started_at is None:
+            # Unlike a job's dates, every execution has a start; one without is listed all the same.
+            return Reading(row, execution, Flaws(unreadable=("started_at",)))
+        return Reading(row, execution, _flaws(reader))
+
+
+def _flaws(reader: RowReader) -> Flaws | None:
+    if not reader.unknown and not reader.unreadable:
+        return None
+    return Flaws(tuple(reader.unknown), tuple(reader.unreadable))
+
+
+def _listing(readings: Sequence[Reading[Row]], identity: Callable[[Row], Hashable]) -> Listing[Row]:
+    facts = [reading.fact for reading in readings if reading.fact is not None]
+    flawed = [reading.flaws for reading in readings if reading.flaws is not None]
+    unique = facts
+    if len(set(map(identity, facts))) < len(facts):
+        by_identity: dict[Hashable, Row] = {}
+        for fact in facts:
+            by_identity.setdefault(identity(fact), fact)
+        unique = list(by_identity.values())
+    return Listing(
+        rows=tuple(unique),
+        listed=len(readings),
+        invalid=len(readings) - len(facts),
+        duplicate=len(facts) - len(unique),
+        unknown_values=Counter(field for flaws in flawed for field, _ in flaws.unknown),
+        mapping_errors=Counter(field for flaws in flawed for field in flaws.unreadable),
+    )
+
+
+class _Memory(Generic[Row]):
+    """The rows of the latest answer and what was read from them."""
+
+    def __init__(self, id_keys: FieldKeys) -> None:
+        # The key of a map by id comes last: hardly any answer has one, and the order does not matter here.
+        paths: list[tuple[str, ...]] = [key.path for key in id_keys.keys if key.text != MAP_KEY]
+        self._paths = (*paths, (MAP_KEY,))
+        self._first = paths[0][0] if paths else MAP_KEY
+        self._known: dict[Any, Reading[Row]] = {}
+        self._listing: Listing[Row] | None = None
+
+    def read(self, rows: Sequence[Any], read: Callable[[dict[str, Any]], Reading[Row]]) -> list[Reading[Row]]:
+        """Return a reading of every row, in order, and forget the rows that are no longer listed."""
+        # An answer of an earlier deadline may still be mapped in another thread: replace what is known at once.
+        known = self._known
+        latest: dict[Any, Reading[Row]] = {}
+        readings = []
+        for row in rows:
+            if row.__class__ is not dict:
+                readings.append(Reading[Row](row, None, Flaws(unreadable=(_WHOLE_ROW,))))
+                continue
+            handle = row.get(self._first)
+            if handle.__class__ not in _HANDLES:
+                handle = self._handle(row)
+            reading = known.get(handle)
+            if reading is None or reading.row != row:
+                reading = _keeping_fact(read(row), reading)
+            readings.append(reading)
+            if handle is not None:
+                latest.setdefault(handle, reading)
+        self._known = latest
+        return readings
+
+    def settle(self, listing: Listing[Row]) -> Listing[Row]:
+        """Return the previous listing if the new one equals it, else the new one."""
+        if listing != self._listing:
+            self._listing = listing
+            return listing
+        return self._listing
+
+    def _handle(self, row: dict[str, Any]) -> Any:
+        for path in self._paths:
+            value = value_at(row, path)
+            if value.__class__ in _HANDLES:
+                return value
+        return None
+
+
+def _keeping_fact(reading: Reading[Row], previous: Reading[Row] | None) -> Reading[Row]:
+    """Keep the previous object where a row changed in nothing that the fact is made of."""
+    if previous is None or previous.fact is None or previous.fact != reading.fact:
+        return reading
+    return replace(reading, fact=previous.fact)
+
+
+class _UnknownValueLog:
+    """Logs every distinct unknown value once."""
+
+    def __init__(self, target: str | None, application: str) -> None:
+        self._target = target
+        self._application = application
+        self._logged: set[tuple[str, str]] = set()
+
+    def note(self, readings: Iterable[Reading[Job]]) -> None:
+        """Log the unknown values that were not logged before."""
+        for reading in readings:
+            if reading.flaws is not None:
+                for field, reported in reading.flaws.unknown:
+                    self._log(field, reported[:_LONGEST_VALUE_LOGGED])
+
+    def _log(self, field: str, reported: str) -> None:
+        if (field, reported) in self._logged or len(self._logged) >= _MOST_VALUES_LOGGED:
+            return
+        self._logged.add((field, reported))
+        log.warning(
+            "value unknown, shown as UNKNOWN",
+            extra=fields(
+                target=self._target,
+                application=self._application,
+                field=field,
+                value=reported,
+                remedy=f"say what it means in the profile's values.{field}",
+            ),
+        )
