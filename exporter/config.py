@@ -34,6 +34,7 @@ from pydantic import (
 from exporter import document
 from exporter.cockpit.profiles import BUILTIN, Profile, resolve
 from exporter.problems import Place, Problem, described, empty_values, found_in, in_file_order
+from exporter.units import format_duration
 from exporter.values import (
     SECRET,
     Code,
@@ -98,14 +99,18 @@ class Global(_Section):
     @classmethod
     def _within_interval(cls, timeout: float, info: ValidationInfo) -> float:
         if timeout > info.data.get("interval", timeout):
-            raise ValueError("is longer than global.interval, expected a timeout of at most one interval")
+            interval = format_duration(info.data["interval"])
+            raise ValueError(f"{format_duration(timeout)} is longer than the interval, expected at most {interval}")
         return timeout
 
     @field_validator("stale_after")
     @classmethod
     def _beyond_interval(cls, stale_after: float, info: ValidationInfo) -> float:
         if stale_after < info.data.get("interval", stale_after):
-            raise ValueError("is shorter than global.interval, expected at least one interval")
+            interval = format_duration(info.data["interval"])
+            raise ValueError(
+                f"{format_duration(stale_after)} is shorter than the interval, expected {interval} or more"
+            )
         return stale_after
 
 

@@ -5,7 +5,7 @@ What YAML itself says about a broken file may quote a secret that stands in it; 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,13 @@ def _text(path: Path) -> str:
 
 def _structure_problems(root: yaml.Node | None) -> list[str]:
     """Return what is wrong with the form of the document: keys that stand twice, lists as keys, a loop of aliases."""
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
     open_nodes: set[int] = set()
     checked: set[int] = set()
 
     def visit(node: yaml.Node) -> None:
         if id(node) in open_nodes:
-            problems.append(f"{_where(node.start_mark)}: an alias that contains itself, expected a value")
+            problems.append((node.start_mark.line + 1, "an alias that contains itself, expected a value"))
             return
         if id(node) in checked:
             return
@@ -127,39 +127,42 @@ def _structure_problems(root: yaml.Node | None) -> list[str]:
 
     if root is not None:
         visit(root)
-    return problems
+    return [f"line {line}: {sentence}" for line, sentence in sorted(problems)]
 
 
-def _key_problems(node: yaml.MappingNode) -> list[str]:
-    problems = []
+def _key_problems(node: yaml.MappingNode) -> Iterator[tuple[int, str]]:
     first: dict[Hashable, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            problems.append(f"line {line}: a list or mapping as a key, expected text")
+            yield line, "a list or mapping as a key, expected text"
         elif (key.tag, key.value) in first:
             earlier = first[key.tag, key.value]
-            problems.append(f"line {line}: the key {key.value!r} stands already in line {earlier}, expected it once")
+            yield line, f"the key {key.value!r} stands already in line {earlier}, expected it once"
         else:
             first[key.tag, key.value] = line
-    return problems
-
-
-def _where(mark: yaml.Mark | None) -> str:
-    return "line 1" if mark is None else f"line {mark.line + 1}"
 
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     """Say what YAML could not read, without quoting the file."""
-    problem = error.problem or ""
-    where = _where(error.problem_mark or error.context_mark)
+    problem = f"{error.context}: {error.problem}"
+    for part, sentence in _UNCLOSED.items():
+        if part in problem:
+            return f"line {error.context_mark.line + 1}: {sentence}"
+    line = (error.problem_mark or error.context_mark).line + 1
     for part, sentence in _SENTENCES.items():
         if part in problem:
-            return f"{where}: {sentence}"
-    return f"{where}: not YAML, expected a mapping of keys and values"
+            return f"line {line}: {sentence}"
+    return f"line {line}: not YAML, expected a mapping of keys and values"
 
 
-# What YAML reports (a part of its message) → what it means to the person who wrote the file.
+# What YAML reports (a part of its message) → what it means to the person who wrote the file. The place that matters of
+# something unclosed is where it was opened.
+_UNCLOSED = {
+    "found unexpected end of stream": "a quote that is never closed, expected the closing quote",
+    "expected ',' or ']'": "a list that is never closed, expected a comma or ]",
+    "expected ',' or '}'": "a mapping that is never closed, expected a comma or }",
+}
 _SENTENCES = {
     "'\\t'": "a tab, expected spaces for indentation",
     "looks like a number or a date": "a value that looks like a number or a date but is none, expected it in quotes",
@@ -167,11 +170,9 @@ _SENTENCES = {
     " or the line indented as its neighbours",
     "undefined alias": "a value that starts with * and names no anchor, expected it in quotes",
     "could not determine a constructor": "a value that starts with !, expected it in quotes",
+    "while scanning a tag": "a value that starts with !, expected it in quotes",
     "but found another document": "a second document, expected a single one",
     "cannot start any token": "a value that starts with a character that YAML reserves, expected it in quotes",
-    "found unexpected end of stream": "a quote that is never closed, expected the closing quote",
-    "expected ',' or ']'": "a list that is never closed, expected , or ]",
-    "expected ',' or '}'": "a mapping that is never closed, expected , or }",
     "expected <block end>": "a line that is indented unlike its neighbours, expected the same indentation",
     "could not find expected ':'": "a line without a colon, expected KEY: VALUE",
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from exporter.document import kind
 
@@ -19,11 +20,16 @@ Place = tuple[Any, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 # What to write for a key that is missing.
-_MISSING = {
+_MISSING: Mapping[Any, str] = {
     "name": "a name such as production",
     "url": "an address such as https://apps.example.com/cockpit",
     "applications": "a list of application codes such as [K7SALES, M2STOCK]",
     "file": "the path of the file that holds the value",
+}
+_SENTENCES = {
+    "invalid_key": "is no text, expected a known key",
+    "string_too_short": "is empty, expected text",
+    "too_short": "is empty, expected at least one entry",
 }
 _EXPECTED = {
     "model_type": "a mapping",
@@ -52,59 +58,76 @@ def key_of(place: Place) -> str:
     """Return a place as people write it: ``targets[0].auth.headers.X-Tenant``."""
     key = ""
     for part in place:
-        if isinstance(part, int) and not isinstance(part, bool):
+        if isinstance(part, int):
             key += f"[{part}]"
         else:
-            text = json.dumps(part) if isinstance(part, bool) else str(part)
+            text = str(part)
             plain = text if _PLAIN_KEY.fullmatch(text) else json.dumps(text[:60])
             key += f".{plain}" if key else plain
     return key
 
 
 def described(value: Any) -> str:
-    """Return a value for a message: quoted, on one line and shortened where it is text, else only its kind."""
-    if not isinstance(value, str):
-        return kind(value)
+    """Return a value for a message: text quoted, on one line and shortened, numbers and booleans as in YAML."""
+    if isinstance(value, bool):
+        return str(value).lower()
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}…{text[-1]}"  # noqa: PLR2004 - what fits a terminal's line
-
-
-def unknown_key(key: Any, known: Iterable[str]) -> str:
-    """Return the sentence about a key that no section has, with the nearest one that it has."""
-    names = list(known)
-    nearest = difflib.get_close_matches(str(key), names, n=1)
-    if nearest:
-        return f"is no known key, expected {nearest[0]} instead"
-    return f"is no known key, expected one of {', '.join(names)}"
 
 
 def found_in(error: ValidationError, model: type[BaseModel]) -> Iterator[Problem]:
     """Yield what pydantic found wrong in a document that is to be a ``model``, in our words."""
     for detail in error.errors(include_url=False):
-        place = tuple(part for part in detail["loc"] if part != "[key]")
-        context = detail.get("ctx", {})
-        match detail["type"]:
-            # Follows from an error in another value, which is reported itself.
-            case "default_factory_not_called":
-                continue
-            case "value_error":
-                sentence = str(context["error"])
-            case "missing":
-                sentence = f"is missing, expected {_MISSING.get(place[-1], 'a value')}"
-            case "extra_forbidden" | "invalid_key":
-                sentence = unknown_key(place[-1], keys_of(section_at(model, place[:-1])))
-            case "literal_error" if detail["loc"][-1] == "[key]":
-                sentence = unknown_key(place[-1], re.findall(r"'([^']+)'", context["expected"]))
-            case "literal_error":
-                sentence = f"is {described(detail['input'])}, expected {context['expected']}"
-            case "string_too_short" | "too_short":
-                sentence = f"is empty, expected at least {context['min_length']}"
-            case "greater_than_equal" | "less_than_equal":
-                bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-                sentence = f"is {detail['input']}, expected {bound}"
-            case other:
-                sentence = f"is {kind(detail['input'])}, expected {_EXPECTED.get(other, 'another value')}"
-        yield Problem(place, sentence)
+        if not _follows_from_another(detail):
+            yield Problem(_place(detail), _sentence(detail, model))
+
+
+def _follows_from_another(detail: ErrorDetails) -> bool:
+    # A default that depends on a wrong value, and a list that is too short only because its entries are wrong.
+    return detail["type"] == "default_factory_not_called" or (detail["type"] == "too_short" and bool(detail["input"]))
+
+
+def _place(detail: ErrorDetails) -> Place:
+    # A key that is wrong itself is placed by how it stands in the file, where pydantic says 1 for true.
+    if detail["loc"][-1:] == ("[key]",):
+        return (*detail["loc"][:-2], _yaml_key(detail["input"]))
+    if detail["type"] == "invalid_key":
+        return (*detail["loc"][:-1], _yaml_key(detail["input"]))
+    return detail["loc"]
+
+
+def _yaml_key(key: Any) -> str:
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    place, value, context = detail["loc"], detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            sentence = str(context["error"])
+        case "missing":
+            sentence = f"is missing, expected {_MISSING.get(place[-1], 'a value')}"
+        case "extra_forbidden":
+            sentence = _unknown_key(place[-1], keys_of(section_at(model, place[:-1])))
+        case "literal_error" if place[-1] == "[key]":
+            sentence = _unknown_key(place[-2], re.findall(r"'([^']+)'", context["expected"]))
+        case "literal_error":
+            sentence = f"is {kind(value)}, expected {context['expected']}"
+        case "greater_than_equal" | "less_than_equal":
+            bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+            sentence = f"is {value}, expected {bound}"
+        case "string_type" if isinstance(value, bool | int | float):
+            sentence = f"is {kind(value)}, expected text in quotes"
+        case other:
+            sentence = _SENTENCES.get(other) or f"is {kind(value)}, expected {_EXPECTED.get(other, 'otherwise')}"
+    return sentence
+
+
+def _unknown_key(key: Any, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(key), known, n=1)
+    if nearest:
+        return f"is no known key, expected {nearest[0]} instead"
+    return f"is no known key, expected {'one of ' if len(known) > 1 else ''}{', '.join(known)}"
 
 
 def section_at(model: type[BaseModel], place: Place) -> type[BaseModel]:

@@ -29,7 +29,7 @@ _BYTES = {
 _SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
 
 #: What to write instead of something that is not a duration.
-DURATION_EXPECTED = "a duration such as 500ms, 15s or 1h30m (units y w d h m s ms, largest first, each once)"
+DURATION_EXPECTED = "a duration such as 500ms, 15s or 1h30m, its largest unit first"
 #: What to write instead of something that is not a byte size.
 SIZE_EXPECTED = "a byte size such as 500kB, 64MiB or 1GiB"
 

@@ -67,13 +67,15 @@ class Reading:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         if not value.strip():
-            raise ValueError("is empty text, expected text")
+            raise ValueError("is empty, expected text")
         return value
     quotes = " in quotes" if isinstance(value, bool | int | float) else ""
     raise ValueError(f"is {kind(value)}, expected text{quotes}")
 
 
 def _code(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f"{described(value)} is {kind(value)}, expected text in quotes")
     text = _text(value)
     if _CODE.fullmatch(text) is None:
         raise ValueError(
@@ -84,13 +86,14 @@ def _code(value: Any) -> str:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"is {kind(value)}, expected true or false")
+        raise ValueError(f"is {kind(value)}, expected true or false without quotes")
     return value
 
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"is {kind(value)}, expected a whole number above 0")
+        what = described(value) if isinstance(value, str | float | bool) else kind(value)
+        raise ValueError(f"{what} is no whole number, expected one above 0")
     if value <= 0:
         raise ValueError(f"{value} is not positive, expected a whole number above 0")
     return value
@@ -130,35 +133,45 @@ def _path(value: Any, info: ValidationInfo) -> Path:
 def _credential_file(path: Path, info: ValidationInfo) -> Path:
     reading = info.context
     if isinstance(reading, Reading) and reading.target not in reading.closed_credentials:
-        _open_credential(path)
+        _open_credential(path, reading.folder)
     return path
 
 
-def _open_credential(path: Path) -> None:
-    # The value is not shown: a token that was put in place of a file's name would be.
-    expected = "expected the path of a readable file with nothing but the credential in it (~ and $ are not expanded)"
+def _open_credential(path: Path, folder: Path) -> None:
+    # A relative path is not shown: it may be a token that was put in place of a file's name.
+    file = "the file" if path.is_relative_to(folder) else f"the file {path}"
+    expected = "expected a readable file with nothing but the credential in it"
     try:
         SecretFile(path).read()
     except FileNotFoundError:
-        raise ValueError(f"there is no such file, {expected}") from None
+        raise ValueError(f"{file} does not exist{_unexpanded(path)}, {expected}") from None
     except OSError as error:
-        raise ValueError(f"the file cannot be read ({error.strerror}), {expected}") from None
+        raise ValueError(f"{file} cannot be read ({error.strerror}), {expected}") from None
     except ValueError as error:
-        raise ValueError(f"{error}, {expected}") from None
+        raise ValueError(f"{file} {str(error).removeprefix('the file ')}, {expected}") from None
 
 
 def _pem_file(path: Path, info: ValidationInfo) -> Path:
     if isinstance(info.context, Reading):
-        expected = "expected the path of a readable PEM file (~ and $ are not expanded)"
+        file = f"the file {_below(info.context.folder, path)}"
+        expected = "expected a readable file in PEM"
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise ValueError(f"there is no file {described(path.name)}, {expected}") from None
+            raise ValueError(f"{file} does not exist{_unexpanded(path)}, {expected}") from None
         except OSError as error:
-            raise ValueError(f"the file {described(path.name)} cannot be read ({error.strerror}), {expected}") from None
+            raise ValueError(f"{file} cannot be read ({error.strerror}), {expected}") from None
         if b"-----BEGIN " not in content:
-            raise ValueError(f"the file {described(path.name)} holds no PEM, {expected}")
+            raise ValueError(f"{file} is not in PEM, {expected}")
     return path
+
+
+def _below(folder: Path, path: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def _unexpanded(path: Path) -> str:
+    return " (~ and $ are not expanded)" if any(part.startswith("~") or "$" in part for part in path.parts) else ""
 
 
 def check_authorities(path: Path) -> None:
@@ -170,9 +183,7 @@ def check_authorities(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (OSError, ValueError):
-        raise ValueError(
-            f"the file {described(path.name)} holds no certificate, expected certificates in PEM"
-        ) from None
+        raise ValueError("holds no certificate, expected certificates in PEM") from None
 
 
 def check_key_pair(cert_file: Path, key_file: Path) -> None:
