@@ -27,21 +27,29 @@ Found = TypeVar("Found")
 def poll(until: Callable[[], Found | None], *, deadline: float = DEADLINE, every: float = 0.05) -> Found:
     """Return the first true answer of ``until``, asking again until ``deadline`` seconds have passed.
 
-    An ``AssertionError`` of ``until`` counts as "not yet"; the last one is raised when time is up.
+    Raises:
+        AssertionError: there was none in time.
+    """
+    end = time.monotonic() + deadline
+    while not (found := until()):
+        assert time.monotonic() < end, f"{until} did not hold within {deadline} s"
+        time.sleep(every)
+    return found
+
+
+def eventually(check: Callable[[], None], *, deadline: float = DEADLINE, every: float = 0.1) -> None:
+    """Repeat ``check`` until its assertions hold.
 
     Raises:
-        AssertionError: ``until`` did not hold in time.
+        AssertionError: the last one that ``check`` raised when ``deadline`` seconds had passed.
     """
     end = time.monotonic() + deadline
     while True:
         try:
-            if found := until():
-                return found
-            failure = AssertionError(f"{until} did not hold within {deadline} s; the last answer was {found!r}")
-        except AssertionError as error:
-            failure = error
-        if time.monotonic() > end:
-            raise failure
+            return check()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
         time.sleep(every)
 
 
@@ -60,7 +68,7 @@ class Process:
 
     def __init__(
         self,
-        command: Sequence[str | Path],
+        command: Sequence[object],
         folder: Path,
         *,
         name: str | None = None,
@@ -161,7 +169,7 @@ RUNNING: list[Process] = []
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     folder: Path,
     *,
     name: str | None = None,
@@ -180,8 +188,13 @@ def running(
         RUNNING.remove(process)
 
 
-def run(*arguments: str | Path, deadline: float = DEADLINE) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, deadline: float = DEADLINE) -> subprocess.CompletedProcess[str]:
     """Run ``dumbella-exporter`` with ``arguments`` to its end and return its exit code and output."""
     return subprocess.run(  # noqa: S603 - the command is the project's own
-        [COMMAND, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=deadline, check=False
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=deadline,
+        check=False,
     )

@@ -99,7 +99,7 @@ def scraping(binary: Path, folder: Path, targets: Mapping[str, str]) -> Iterator
         for job, url in targets.items()
     )
     configuration.write_text(f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{scrapes}")
-    command: list[str | Path] = [
+    command = [
         binary,
         f"--config.file={configuration}",
         f"--storage.tsdb.path={folder / 'data'}",
