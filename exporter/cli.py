@@ -130,6 +130,80 @@ def metrics() -> None:
     click.echo(markdown(), nl=False)
 
 
+def _known_faults(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    from exporter.simulator.faults import Fault, UnknownFault
+
+    for value in values:
+        try:
+            Fault.parse(value)
+        except UnknownFault as error:
+            raise click.BadParameter(str(error)) from None
+    return values
+
+
+@cli.command()
+@click.option(
+    "--web.listen-address",
+    "addresses",
+    type=_Listen(),
+    multiple=True,
+    default=["127.0.0.1:9876"],
+    show_default=True,
+    help="Where to answer; repeat it for several addresses.",
+)
+@click.option("--jobs", type=click.IntRange(min=0), default=0, help="Synthetic jobs besides those of the scenario.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Makes ids, names and what happens repeatable.")
+@click.option("--dialect", default="default", show_default=True, help="The form of every list; see docs/simulator.md.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=ARG][@ENDPOINT][@APPLICATION]",
+    callback=_known_faults,
+    help="Something that is wrong from the start; repeat it for several. See docs/simulator.md.",
+)
+@_common
+def simulate(addresses: tuple[ListenAddress, ...], jobs: int, seed: int, dialect: str, faults: tuple[str, ...]) -> None:
+    """Run a stand-in for Cockpit and Dumbella, with real processes."""
+    from exporter.simulator import DIALECTS, SimulatorOptions
+    from exporter.simulator import simulate as run_simulator
+
+    if dialect not in DIALECTS:
+        raise click.BadParameter(f"{dialect!r} is not one of {', '.join(DIALECTS)}", param_hint="'--dialect'")
+    options = SimulatorOptions(listen=addresses, jobs=jobs, seed=seed, dialect=dialect, faults=faults)
+    asyncio.run(run_simulator(options))
+
+
+def _part(name: str, default: str) -> Callable[[Command], Command]:
+    """Return the option for the address of one part of the demo."""
+    return click.option(
+        f"--{name}.listen-address",
+        name,
+        type=_Listen(),
+        default=default,
+        show_default=True,
+        help=f"Where the {name} answers; port 0 lets the system choose.",
+    )
+
+
+@cli.command()
+@_part("simulator", "127.0.0.1:9876")
+@_part("exporter", "127.0.0.1:9877")
+@_part("prometheus", "127.0.0.1:9090")
+@_common
+def demo(simulator: ListenAddress, exporter: ListenAddress, prometheus: ListenAddress) -> None:
+    """Run a simulated Dumbella, the exporter and, where it is installed, Prometheus."""
+    from exporter.child import ChildFailed
+    from exporter.demo import Addresses
+    from exporter.demo import demo as run_demo
+
+    try:
+        asyncio.run(run_demo(Addresses(simulator, exporter, prometheus), click.echo))
+    except ChildFailed as error:
+        click.echo(str(error), err=True)
+        raise click.exceptions.Exit(1) from None
+
+
 def main() -> None:
     """Run the command line: exit with 0 when done or stopped, 1 for problems found, 2 for unusable input."""
     from exporter.config import ConfigError

@@ -57,14 +57,6 @@ class Addresses:
     prometheus: ListenAddress
 
 
-#: The ports that the documentation speaks of, on this machine only.
-USUAL_ADDRESSES = Addresses(
-    simulator=ListenAddress("127.0.0.1", 9876),
-    exporter=ListenAddress("127.0.0.1", 9877),
-    prometheus=ListenAddress("127.0.0.1", 9090),
-)
-
-
 async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
     """Run the demo until SIGTERM, SIGINT or SIGHUP.
 
