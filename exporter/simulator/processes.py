@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Sequence
 from pathlib import Path
 
 _POLL = 0.02
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Let orphaned processes below this one become its children, where the system can (Linux).
+
+    Their end is then known here at once, rather than when the system's process 1 gets round to it. It holds for the
+    whole process, and only groups that are waited for are cleared away: call it in a process of its own.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class ProcessGroup:
@@ -63,7 +76,7 @@ class ProcessGroup:
     def alive(self) -> bool:
         """Tell whether any process of the group is left."""
         if self._leader.returncode is not None:
-            # Orphans of the group become our children when we are process 1 of a container: take note of their end.
+            # Orphans of the group that were adopted (or fell to us as process 1 of a container) stay until asked for.
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-self.pid, os.WNOHANG)[0]:
                     pass

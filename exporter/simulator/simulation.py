@@ -19,6 +19,7 @@ from exporter.simulator.api import Api
 from exporter.simulator.app import application
 from exporter.simulator.dialects import DIALECTS
 from exporter.simulator.faults import Fault, Faults
+from exporter.simulator.processes import adopt_orphans
 from exporter.simulator.runtime import Dumbella
 from exporter.simulator.scenario import activities, open_services, populate
 from exporter.simulator.scheduler import Scheduler
@@ -121,6 +122,7 @@ async def simulate(options: SimulatorOptions) -> None:
     """
     with contextlib.ExitStack() as open_sockets:
         listeners = [open_sockets.enter_context(bind(address)) for address in options.listen]
+        adopt_orphans()
         simulator = Simulator(options)
         log.info("accepts this bearer token", extra=fields(token=simulator.token))
         try:
