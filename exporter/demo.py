@@ -30,6 +30,9 @@ targets:
     url: {simulator}/cockpit
     applications: [{applications}]
     auth: {{bearer_token_file: {folder}/token}}
+    results: {{url: "{simulator}"}}
+expectations:
+  - {{job: "nightly_*", max_runtime: 30s, success_every: 26h}}
 """
 
 _PROMETHEUS_CONFIGURATION = """\
@@ -39,12 +42,17 @@ scrape_configs:
     static_configs: [{{targets: ["{exporter}"]}}]
 """
 
+#: What one may want to know, and how to ask Prometheus.
 _QUERIES = (
-    ("what each application lists", "dumbella_jobs"),
-    ("what is in status ERROR, and why", "dumbella_job_error_info"),
-    ("what runs now", "dumbella_job_running_executions > 0"),
-    ("for how long, in seconds", "time() - dumbella_job_oldest_running_execution_start_timestamp_seconds"),
-    ("what was uploaded but not published", "dumbella_job_current_version > dumbella_job_published_version"),
+    ("How many jobs has each application?", "dumbella_jobs"),
+    ("Which jobs are in status ERROR, and why?", "dumbella_job_error_info"),
+    ("What was uploaded but not published?", "dumbella_job_current_version > dumbella_job_published_version"),
+    ("What is running now?", "dumbella_job_running_executions > 0"),
+    (
+        "What has been running for longer than the configuration expects, and for how many seconds?",
+        "time() - dumbella_job_oldest_running_execution_start_timestamp_seconds > dumbella_job_max_runtime_seconds",
+    ),
+    ("How did executions end?", "dumbella_job_executions_finished_total > 0"),
 )
 
 
@@ -199,8 +207,9 @@ def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
     if "Prometheus" in urls:
         yield ""
         yield f"Questions to ask at {urls['Prometheus']}/graph:"
-        for meaning, expression in _QUERIES:
-            yield f"  {expression:<76} {meaning}"
+        for question, expression in _QUERIES:
+            yield f"  {question}"
+            yield f"    {expression}"
     else:
         yield ""
         yield "Prometheus is not installed; with `prometheus` on PATH the demo runs one, too."

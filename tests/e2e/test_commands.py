@@ -103,7 +103,6 @@ def test_version() -> None:
         (["simulate", "--dialect", "latin"], "latin"),
         (["simulate", "--fault", "earthquake"], "earthquake"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_unusable_arguments_are_one_line(arguments: list[str], part: str) -> None:
     """An argument that cannot be used ends the command with exit code 2 and one line that names it."""
