@@ -139,6 +139,7 @@ class TargetReader:
             log.exception("read failed for a reason that nobody foresaw", extra=fields(target=self.target.name))
             self._broken = True
             await asyncio.to_thread(self._assemble, 0.0)
+            self.report = self._report(0.0)
 
     async def read(self, *, until: float | None = None) -> None:
         """Read once, publish, then ask for the results of what ended.
@@ -150,6 +151,9 @@ class TargetReader:
         begin = loop.time()
         self._errors.clear()
         applications = await self._applications(begin + self._timing.timeout)
+        for application in applications:
+            if application not in self._known:
+                self._known[application] = self._new(application)
         answers = await asyncio.gather(
             *(self._lists(application, begin + self._timing.timeout) for application in applications)
         )
@@ -160,6 +164,13 @@ class TargetReader:
             if await self._ask_results(min(until, loop.time() + self._timing.timeout)):
                 await asyncio.to_thread(self._assemble, duration)
         self.report = self._report(duration)
+
+    def _new(self, application: str) -> _Known:
+        known = _Known(state=self._restored.pop(application, State()))
+        if self.target.results is not None:
+            # Nothing has ended yet, so nothing could fail.
+            known.success["results"] = True
+        return known
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -251,11 +262,7 @@ class TargetReader:
 
     def _learn(self, application: str, answer: _Answers, now: float) -> None:
         """Take in what an application answered: keep it, count what was odd, and observe what happened."""
-        known = self._known.get(application)
-        if known is None:
-            known = self._known[application] = _Known(state=self._restored.pop(application, State()))
-            if self.target.results is not None:
-                known.success["results"] = True
+        known = self._known[application]
         known.success["jobs"] = answer.jobs is not None
         if self._reads_executions:
             known.success["executions"] = answer.executions is not None
@@ -303,13 +310,16 @@ class TargetReader:
         self._publish(self._assembler.assemble(reads, up=up, read_duration=duration))
 
     def _report(self, duration: float) -> Report:
+        failures = [
+            Failure(application, endpoint, error.reason, error.detail, error.remedy)
+            for (application, endpoint), error in self._errors.items()
+        ]
+        if self._broken:
+            failures.append(Failure("", "all", "bug", "the read failed for a reason that nobody foresaw", "see the log"))
         return Report(
             finished_at=self._clock(),
             duration=duration,
-            failures=tuple(
-                Failure(application, endpoint, error.reason, error.detail, error.remedy)
-                for (application, endpoint), error in self._errors.items()
-            ),
+            failures=tuple(failures),
             applications=tuple(self._known),
             jobs=sum(known.jobs.listed for known in self._known.values() if known.jobs is not None),
             running=sum(len(known.executions.rows) for known in self._known.values() if known.executions is not None),
