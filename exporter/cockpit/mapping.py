@@ -46,6 +46,13 @@ class Flaws:
     unreadable: tuple[str, ...] = ()
     present: str = ""
 
+    def __bool__(self) -> bool:
+        return bool(self.unknown or self.unreadable)
+
+    def blames(self, field: str) -> bool:
+        """Tell whether ``field`` is among what could not be read."""
+        return field in self.unreadable or any(field == unknown for unknown, _ in self.unknown)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[Row]):
@@ -77,11 +84,12 @@ class JobMapper:
         Args:
             rows: the elements of the list, any JSON values.
         """
-        readings = self._memory.read(rows, self._read)
+        readings = self._memory.read(rows, self.read)
         self._unknown_values.note(readings)
         return self._memory.settle(_listing(readings, attrgetter("id")))
 
-    def _read(self, row: dict[str, Any]) -> Reading[Job]:
+    def read(self, row: dict[str, Any]) -> Reading[Job]:
+        """Read one row, an object, without regard to earlier ones."""
         reader = RowReader(row, self._shape)
         values = self._shape.values
         job = Job(
@@ -97,10 +105,9 @@ class JobMapper:
             started_at=reader.moment("started_at"),
             error=reader.detail("error"),
         )
-        lacking = tuple(name for name in ("id", "name") if not getattr(job, name))
-        if lacking:
-            return Reading(row, None, Flaws(unreadable=lacking))
-        return Reading(row, job, _flaws(reader))
+        lacking = [name for name in ("id", "name") if not getattr(job, name)]
+        flaws = Flaws(tuple(reader.unknown), (*lacking, *reader.unreadable))
+        return Reading(row, None if lacking else job, flaws or None)
 
 
 class ExecutionMapper:
@@ -123,18 +130,17 @@ class ExecutionMapper:
             rows: the elements of the list, any JSON values.
 
         Returns:
-            A listing whose ``present`` holds every identity that could be read. A row with an execution id but neither
-            a job id nor a name is invalid, yet present as ``("", execution id)``.
+            A listing. A row with an execution id but neither a job id nor a name is invalid, yet ``present``.
         """
-        readings = self._memory.read(rows, self._read)
+        readings = self._memory.read(rows, self.read)
         listing = _listing(readings, attrgetter("job_id", "id"))
         invalid = [reading.flaws for reading in readings if reading.fact is None and reading.flaws is not None]
-        present: set[tuple[str, str]] = {(execution.job_id, execution.id) for execution in listing.rows}
-        present.update(("", flaws.present) for flaws in invalid if flaws.present)
+        present = frozenset(flaws.present for flaws in invalid if flaws.present)
         unidentified = sum(not flaws.present for flaws in invalid)
-        return self._memory.settle(replace(listing, present=frozenset(present), unidentified=unidentified))
+        return self._memory.settle(replace(listing, present=present, unidentified=unidentified))
 
-    def _read(self, row: dict[str, Any]) -> Reading[Execution]:
+    def read(self, row: dict[str, Any]) -> Reading[Execution]:
+        """Read one row, an object, without regard to earlier ones."""
         reader = RowReader(row, self._shape)
         execution = Execution(
             application=self._application,
@@ -143,20 +149,14 @@ class ExecutionMapper:
             job_name=reader.job_name("job_name"),
             started_at=reader.moment("started_at"),
         )
-        if not execution.id:
-            return Reading(row, None, Flaws(unreadable=("id",)))
+        lacking = [] if execution.id else ["id"]
         if not execution.job_id and not execution.job_name:
-            return Reading(row, None, Flaws(unreadable=("job_id", "job_name"), present=execution.id))
-        if execution.started_at is None:
-            # Unlike a job's dates, every execution has a start; one without is listed all the same.
-            return Reading(row, execution, Flaws(unreadable=("started_at",)))
-        return Reading(row, execution, _flaws(reader))
-
-
-def _flaws(reader: RowReader) -> Flaws | None:
-    if not reader.unknown and not reader.unreadable:
-        return None
-    return Flaws(tuple(reader.unknown), tuple(reader.unreadable))
+            lacking += ["job_id", "job_name"]
+        # Unlike a job's dates, every execution has a start; one without is listed, but counted.
+        unreadable = lacking if execution.started_at is not None else [*lacking, "started_at"]
+        if lacking:
+            return Reading(row, None, Flaws(unreadable=tuple(unreadable), present=execution.id))
+        return Reading(row, execution, Flaws(unreadable=tuple(unreadable)) or None)
 
 
 def _listing(readings: Sequence[Reading[Row]], identity: Callable[[Row], Hashable]) -> Listing[Row]:
