@@ -33,7 +33,6 @@ from exporter.units import format_duration, format_size, parse_duration, parse_s
 FIXTURES = Path(__file__).parent / "config"
 GOOD = sorted((FIXTURES / "good").glob("*.yml"))
 BAD = sorted((FIXTURES / "bad").glob("*.yml"))
-REFERENCE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
 
 def write(folder: Path, text: str) -> Path:
