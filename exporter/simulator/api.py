@@ -22,6 +22,7 @@ from exporter.simulator.wire import (
     dumps,
     execution_row,
     job_row,
+    write_applications,
     write_executions,
     write_job,
     write_jobs,
@@ -223,8 +224,8 @@ class Api:
 
     async def _applications(self, _request: Request, _: Mapping[str, Fault]) -> Response:
         gone = {fault.argument for fault in self._faults.active if fault.name == "vanished_application"}
-        present = [item for item in self._world.applications.values() if item.code not in gone]
-        return json_answer([{"application": item.code, "name": item.title} for item in present])
+        titles = {code: item.title for code, item in self._world.applications.items() if code not in gone}
+        return json_answer(write_applications(self.dialect, titles))
 
     async def _version(self, _request: Request, _: Mapping[str, Fault]) -> Response:
         return json_answer(VERSION)

@@ -80,12 +80,14 @@ class Dialect:
         description: what is peculiar to it, in one line.
         wrapper: for ``Envelope.WRAPPER`` and ``HAL`` the keys of the list of jobs and of the list of executions.
         page_size: rows on a page where the client does not ask for a size; only for the paged envelopes.
+        max_page_size: rows on a page, however many the client asks for.
         job_keys: canonical name → key; what is missing here is not on the wire.
         execution_keys: the same for executions.
         text_ids: ids of jobs as strings.
         text_versions: versions as strings.
         lower_case: enum values in lower case.
         waiting_listed: whether runs that wait are listed, without a start date.
+        application_key: the key of an application's code; empty where the codes are listed as plain strings.
         json_run: whether an asynchronous run answers JSON rather than text.
     """
 
@@ -93,6 +95,7 @@ class Dialect:
     envelope: Envelope = Envelope.ARRAY
     wrapper: tuple[str, str] = ("", "")
     page_size: int = 0
+    max_page_size: int = 2000
     job_keys: Mapping[str, str] = field(default_factory=lambda: DEFAULT_JOB_KEYS)
     execution_keys: Mapping[str, str] = field(default_factory=lambda: DEFAULT_EXECUTION_KEYS)
     text_ids: bool = False
@@ -104,21 +107,23 @@ class Dialect:
     job_names: Zip = Zip.AS_STORED
     execution_names: Zip = Zip.ALWAYS
     waiting_listed: bool = False
+    application_key: str = "application"
     json_run: bool = False
 
 
 DIALECTS: Mapping[str, Dialect] = {
     "default": Dialect("bare array, default keys, numeric ids, ISO dates in UTC"),
     "page": Dialect(
-        "Spring Page of 5 rows, so that a client has to turn pages",
+        "Spring Page of 5 rows unless the client asks for more",
         envelope=Envelope.PAGE,
         page_size=5,
         mode=Mode.UPPER,
     ),
     "pagedmodel": Dialect(
-        "Spring PagedModel of 4 rows, parallelExecution as a boolean, dates with +00:00, absent values left out",
+        "Spring PagedModel of at most 4 rows, parallelExecution as a boolean, dates with +00:00, absent left out",
         envelope=Envelope.PAGED_MODEL,
         page_size=4,
+        max_page_size=4,
         job_keys={**DEFAULT_JOB_KEYS, "mode": "parallelExecution", "name": "description"},
         execution_keys={**DEFAULT_EXECUTION_KEYS, "started_at": "start"},
         dates=Dates.ISO_COLON,
@@ -141,6 +146,7 @@ DIALECTS: Mapping[str, Dialect] = {
         job_keys={**DEFAULT_JOB_KEYS, "error": "details", "last_update": "updated"},
         mode=Mode.LOWER,
         job_names=Zip.NEVER,
+        application_key="",
         execution_names=Zip.NEVER,
     ),
     "map": Dialect(
@@ -175,6 +181,7 @@ DIALECTS: Mapping[str, Dialect] = {
         dates=Dates.EPOCH_MILLISECONDS,
         mode=Mode.UPPER,
         job_names=Zip.ALWAYS,
+        application_key="code",
         json_run=True,
     ),
     "nested": Dialect(

@@ -86,8 +86,7 @@ def _schemas(dialect: Dialect) -> dict[str, Schema]:
         "Execution": _row(dialect, dialect.execution_keys),
         "JobList": _list(dialect, "Job", job_wrapper),
         "ExecutionList": _list(dialect, "Execution", execution_wrapper),
-        "Application": _object({"application": _TEXT, "name": _TEXT}),
-        "ApplicationList": {"type": "array", "items": {"$ref": "#/components/schemas/Application"}},
+        "ApplicationList": {"type": "array", "items": _application(dialect)},
         "InstanceVersion": _object(
             {"version": _TEXT, "metadataVersion": _TEXT, "releasePhase": _TEXT, "widgetApplicationApiLevel": _INTEGER}
         ),
@@ -150,6 +149,10 @@ def _date(dates: Dates) -> Schema:
         case Dates.ISO_Z | Dates.ISO_COLON:
             return {"type": "string", "format": "date-time"}
     return _TEXT
+
+
+def _application(dialect: Dialect) -> Schema:
+    return _object({dialect.application_key: _TEXT, "name": _TEXT}) if dialect.application_key else _TEXT
 
 
 def _list(dialect: Dialect, component: str, wrapper: str) -> Schema:

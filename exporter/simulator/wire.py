@@ -14,9 +14,6 @@ from exporter.simulator.world import Execution, Job
 #: A job or an execution by canonical names, before a dialect gives it its form.
 Row = dict[str, Any]
 
-#: Spring Data answers no more rows on a page, whatever the client asks for.
-MAX_PAGE_SIZE = 2000
-
 _DATES = frozenset({"last_update", "started_at"})
 _CEST = dt.timezone(dt.timedelta(hours=2))
 
@@ -79,6 +76,13 @@ def write_job(dialect: Dialect, row: Row) -> Any:
     return _object(_Form(dialect, dialect.job_keys, dialect.job_names, dialect.wrapper[0]), row)
 
 
+def write_applications(dialect: Dialect, titles: Mapping[str, str]) -> list[Any]:
+    """Return the applications (code → title) as JSON-ready values."""
+    if not dialect.application_key:
+        return list(titles)
+    return [{dialect.application_key: code, "name": title} for code, title in titles.items()]
+
+
 def dumps(value: Any) -> bytes:
     """Return ``value`` as JSON in UTF-8; text that UTF-8 cannot hold (lone surrogates) is escaped."""
     try:
@@ -132,7 +136,7 @@ def _list(form: _Form, rows: Sequence[Row], paging: Paging, path: str) -> Any:
     if not page_size:
         objects = [_object(form, row) for row in rows]
         return {form.wrapper: objects} if envelope is Envelope.WRAPPER else objects
-    size = min(max(1, paging.size or page_size), MAX_PAGE_SIZE)
+    size = min(max(1, paging.size or page_size), form.dialect.max_page_size)
     first = paging.page * size
     objects = [_object(form, row) for row in rows[first : first + size]]
     return _page(form, objects, _Numbers(paging.page, size, len(rows)), path)

@@ -73,7 +73,7 @@ class Job:
     @property
     def talend_version(self) -> str:
         """The version of the Talend job, such as ``0.1``."""
-        return self.plain_name.rpartition("_")[2]
+        return self.plain_name.removeprefix(self.talend_name).removeprefix("_")
 
 
 @dataclass(slots=True, eq=False)
@@ -121,12 +121,11 @@ class Application:
         self.revision = 0
 
     def find(self, reference: str) -> Job | None:
-        """Return the job with this id or name (with or without ``.zip``); a live one before a deleted one."""
+        """Return the job with this id or name, with or without ``.zip``: the exact name first, then a live job."""
         if reference.isascii() and reference.isdigit():
             return self.jobs.get(int(reference))
-        named = [job for job in self.jobs.values() if reference in {job.name, job.plain_name}]
-        named.sort(key=lambda job: (job.status == "DELETED", job.name != reference))
-        return named[0] if named else None
+        named = [job for job in self.jobs.values() if job.plain_name == reference.removesuffix(".zip")]
+        return min(named, key=lambda job: (job.name != reference, job.status == "DELETED"), default=None)
 
 
 class World:
