@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 
 from exporter import __version__
 from exporter.cockpit import CockpitClient
-from exporter.cockpit.profiles import EXECUTION_FIELDS, JOB_FIELDS
 from exporter.config import Config, Target
 from exporter.logs import fields
 from exporter.publisher import Publisher
@@ -41,7 +40,7 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress]) -> 
     telemetry.reload_successful.set(1)
     telemetry.reload_timestamp.set_to_current_time()
     for target in config.targets:
-        telemetry.prepare(target.name, _endpoints(config, target), _fields())
+        telemetry.prepare(target.name, _endpoints(config, target))
     publisher = Publisher(telemetry, [target.name for target in config.targets])
     log.info("starting", extra=fields(version=__version__, targets=len(config.targets)))
     async with AsyncExitStack() as stack:
@@ -88,10 +87,6 @@ def _endpoints(config: Config, target: Target) -> list[str]:
     if target.applications == "discover":
         endpoints.append("applications")
     return endpoints
-
-
-def _fields() -> list[str]:
-    return sorted({*JOB_FIELDS, *EXECUTION_FIELDS})
 
 
 async def _keep_state(state_file: StateFile, readers: Sequence[TargetReader]) -> None:

@@ -23,7 +23,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import __version__, catalogue
 from exporter.catalogue import Metric
 from exporter.cockpit.errors import REASONS
+from exporter.cockpit.profiles import EXECUTION_FIELDS, JOB_FIELDS
 from exporter.exposition import Format
+
+#: Fields whose values are enumerations, and fields that can be unreadable; ``row`` is a row that is no object at all.
+UNKNOWN_FIELDS = ("type", "status", "execution_mode")
+MAPPED_FIELDS = tuple(sorted({*JOB_FIELDS, *EXECUTION_FIELDS, "row"} - set(UNKNOWN_FIELDS)))
 
 #: Where a container image or a package says which commit it was built from.
 REVISION_VARIABLE = "DUMBELLA_EXPORTER_REVISION"
@@ -55,14 +60,15 @@ class Telemetry:
         self._mapping_errors = Counter(**_declared(catalogue.MAPPING_ERRORS), registry=self._registry)
         self._read_overruns = Counter(**_declared(catalogue.READ_OVERRUNS), registry=self._registry)
 
-    def prepare(self, target: str, endpoints: Iterable[str], fields: Iterable[str]) -> None:
+    def prepare(self, target: str, endpoints: Iterable[str]) -> None:
         """Let every counter of a target exist at 0, so that ``increase()`` sees the first event."""
         for endpoint in endpoints:
             self._request_duration.labels(target, endpoint)
             for reason in REASONS:
                 self._request_failures.labels(target, endpoint, reason)
-        for field in fields:
+        for field in UNKNOWN_FIELDS:
             self._unknown_values.labels(target, field)
+        for field in MAPPED_FIELDS:
             self._mapping_errors.labels(target, field)
         self._read_overruns.labels(target)
 

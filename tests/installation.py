@@ -47,6 +47,12 @@ class Simulator:
         listed: list[dict[str, Any]] = self.api(f"application/{application}/services/jobs/executions")
         return listed
 
+    def kill(self, execution_id: str) -> None:
+        """Kill an execution as Cockpit does."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"{self.url}/cockpit/api/rest/services/jobs/execution/{execution_id}/kill"
+        httpx.post(url, headers=headers, trust_env=False).raise_for_status()
+
     def control(self, method: str, path: str, **options: Any) -> Any:
         """Ask the simulator itself something."""
         answer = httpx.request(method, f"{self.url}/-/{path}", trust_env=False, **options)
