@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.cookiejar
+import os
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -256,6 +258,12 @@ def _reason(error: BaseException, causes: list[BaseException]) -> str:
     if isinstance(error, httpx.ProxyError):
         what = "the proxy refused"
     # The innermost system error names the host's or the network's own reason.
-    system = [cause for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    reason = system[-1].strerror if system else str(error) or type(error).__name__
-    return f"{what}: {reason}"
+    system = [cause for cause in causes if isinstance(cause, OSError) and cause.errno is not None]
+    return f"{what}: {_system_reason(system[-1]) if system else str(error) or type(error).__name__}"
+
+
+def _system_reason(error: OSError) -> str:
+    # asyncio replaces the system's text by one without a reason; resolver errors have numbers of their own.
+    if error.errno and error.errno > 0 and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__

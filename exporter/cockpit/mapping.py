@@ -252,13 +252,16 @@ class _UnknownValueLog:
         if (field, reported) in self._logged or len(self._logged) >= _MOST_VALUES_LOGGED:
             return
         self._logged.add((field, reported))
+        absent = not reported
         log.warning(
-            "value unknown, shown as UNKNOWN",
+            "value absent, shown as UNKNOWN" if absent else "value unknown, shown as UNKNOWN",
             extra=fields(
                 target=self._target,
                 application=self._application,
                 field=field,
-                value=reported,
-                remedy=f"say what it means in the profile's values.{field}",
+                value=None if absent else reported,
+                remedy=f"name its key in the profile's fields.job.{field}"
+                if absent
+                else f"say what it means in the profile's values.{field}",
             ),
         )
