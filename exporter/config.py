@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -55,6 +55,9 @@ from exporter.values import (
     header_text,
     is_loopback,
 )
+
+if TYPE_CHECKING:  # the sidecar's settings import this module
+    from exporter.sidecar.settings import Kill
 
 #: Which command reads the file: it opens only the secret files that it needs.
 Purpose = Literal["serve", "sidecar", "all"]
@@ -358,6 +361,18 @@ class Config(_Section):
     kill: Annotated[dict[str, Any], AfterValidator(_Kill)] = _Kill()
 
     _path: Path = PrivateAttr(default=Path("configuration"))
+    _sidecar: Kill | None = PrivateAttr(default=None)
+
+    @property
+    def sidecar(self) -> Kill:
+        """The section ``kill`` as a model, where it was read for the sidecar.
+
+        Raises:
+            LookupError: it was not, or there is none.
+        """
+        if self._sidecar is None:
+            raise LookupError("the file was not read for the sidecar, or has no section kill")
+        return self._sidecar
 
     def profile(self, target: Target) -> Profile:
         """Return the profile that ``target`` uses, with everything it extends folded in."""
@@ -425,7 +440,8 @@ def load(path: Path, *, purpose: Purpose = "all") -> Config:
 
     Args:
         path: the YAML file; relative paths in it start at its folder.
-        purpose: the command that asks: the sidecar leaves a target's credential closed where it has its own.
+        purpose: the command that asks: the sidecar leaves a target's credential closed where it has its own, and needs
+            a section ``kill``, which the exporter does not look into.
 
     Raises:
         ConfigError: the file cannot be used; it holds every problem.
@@ -445,6 +461,10 @@ def load(path: Path, *, purpose: Purpose = "all") -> Config:
         config = Config.model_validate(content, context=reading, by_name=False)
     except ValidationError as error:
         problems.extend(found_in(error, Config))
+    kill = None
+    if purpose == "sidecar" or (purpose == "all" and content.get("kill")):
+        kill, kill_problems = _read_kill(content, reading)
+        problems.extend(kill_problems)
     problems.extend(profile_problems)
     problems.extend(empty_values({key: value for key, value in content.items() if key not in {"kill", "profiles"}}))
     if not content.get("targets", False):
@@ -452,7 +472,20 @@ def load(path: Path, *, purpose: Purpose = "all") -> Config:
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in in_file_order(problems, content)])
     config._path = path
+    config._sidecar = kill
     return config
+
+
+def _read_kill(content: Mapping[Any, Any], reading: Reading) -> tuple[Kill | None, list[Problem]]:
+    from exporter.sidecar import settings  # noqa: PLC0415 - the exporter itself must never import the sidecar
+
+    listed = content.get("targets")
+    targets = [target for target in listed if isinstance(target, dict)] if isinstance(listed, list) else []
+    profiles_of = {target.get("name"): target.get("profile", "cockpit") for target in targets}
+    known = {
+        name: profile for name, profile in profiles_of.items() if isinstance(name, str) and isinstance(profile, str)
+    }
+    return settings.read(content.get("kill", None), reading, known)
 
 
 def _read_profiles(section: Any) -> tuple[dict[str, Profile | None], list[Problem]]:

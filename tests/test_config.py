@@ -129,7 +129,7 @@ class TestFile:
         """A few aliases that stand for billions of values do not keep the loader busy."""
         levels = "\n".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12))
         path = write(tmp_path, f"kill:\n x:\n  - &a0 [1]\n{levels}\ntargets: []\n")
-        assert ["targets: holds no target, expected a list of at least one"] == problems_in(path)
+        assert ["targets: holds no target, expected a list of at least one"] == problems_in(path, "serve")
 
 
 class TestDefaults:
@@ -255,12 +255,11 @@ targets:
 
     @staticmethod
     def opened(path: Path, purpose: Purpose) -> tuple[str, ...]:
-        """Return the keys of the absent files that were to be opened."""
-        try:
+        """Return the keys of the targets' absent files that were to be opened."""
+        with pytest.raises(ConfigError) as caught:
             load(path, purpose=purpose)
-        except ConfigError as error:
-            return tuple(problem.removeprefix(f"{path}: ").partition(":")[0] for problem in error.problems)
-        return ()
+        keys = [problem.removeprefix(f"{path}: ").partition(":")[0] for problem in caught.value.problems]
+        return tuple(key for key in keys if key.startswith("targets"))
 
     @pytest.mark.parametrize("purpose", ["serve", "sidecar", "all"])
     def test_without_a_kill_section_every_command_reads_with_the_targets_credential(
@@ -281,7 +280,8 @@ targets:
         self, tmp_path: Path, kill: str, opened: tuple[str, ...]
     ) -> None:
         """The sidecar opens a target's credential only where it serves the target and has none of its own."""
-        path = write(tmp_path, f"{self.SHARED}kill: {{targets: {kill}}}\n")
+        rest = "public_url: http://localhost:9878, audit: {file: audit.jsonl}"
+        path = write(tmp_path, f"{self.SHARED}kill: {{{rest}, targets: {kill}}}\n")
         assert (opened, self.EVERYONE) == (self.opened(path, "sidecar"), self.opened(path, "serve"))
 
     def test_exporter_never_opens_the_kill_credential(self, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ targets:
 class TestMasking:
     """Nothing that shows a configuration shows a secret."""
 
-    SECRETS = ("blue", "a-password", "reader", "a-token-for-tests", "JSESSIONID", "dry_run", "kill-key")
+    SECRETS = ("blue", "a-password", "reader", "a-token-for-tests", "JSESSIONID", "dry_run", "5e88489")
 
     def test_no_repr_shows_a_secret(self) -> None:
         """Neither the configuration nor any part of it shows a secret in its repr."""
@@ -356,10 +356,12 @@ class TestMasking:
         assert masked.replace("<secret>@", "").replace("kill: <secret>", "kill: {}") == again.masked()
         assert config.profiles == again.profiles
 
-    def test_untouched_kill_section_reaches_the_sidecar(self) -> None:
-        """The sidecar finds its section as it stands in the file."""
-        kill = load(FIXTURES / "good" / "every-key.yml").kill
-        assert {"mode": "dry_run", "targets": {"production": {"bearer_token_file": "kill-key"}}} == kill
+    def test_kill_section_is_read_for_the_sidecar_only(self) -> None:
+        """The sidecar finds its section as a model, the exporter only knows that there is one."""
+        path = FIXTURES / "good" / "every-key.yml"
+        assert "dry_run" == load(path, purpose="sidecar").sidecar.mode
+        with pytest.raises(LookupError, match="was not read for the sidecar"):
+            _ = load(path, purpose="serve").sidecar
 
 
 class TestHeaders:

@@ -11,6 +11,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ from pydantic_core import InitErrorDetails
 from exporter.config import Auth, Globs
 from exporter.document import kind
 from exporter.problems import Problem, described, empty_values, found_in, keys_of
+from exporter.secret import SecretFile
 from exporter.sidecar.identity import Role
 from exporter.units import DURATION_EXPECTED, format_duration, parse_duration
 from exporter.values import (
@@ -53,6 +55,7 @@ PRINCIPAL_KINDS = ("user", "team", "group", "role", "token")
 PERSONAL_PROVIDERS = ("grafana", "proxy", "basic", "local")
 
 _LONGEST_PAGE_TOKEN = 300.0
+_SHORTEST_KEY = 32
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -386,6 +389,13 @@ class Kill(_Section):
     audit: Audit
     annotations: Annotations = Annotations()
 
+    @field_validator("secret_file")
+    @classmethod
+    def _long_enough(cls, path: Path, info: ValidationInfo) -> Path:
+        if isinstance(info.context, Reading) and len(SecretFile(path).read()) < _SHORTEST_KEY:
+            raise ValueError(f"holds a short key, expected at least {_SHORTEST_KEY} random characters")
+        return path
+
     @field_validator("public_url")
     @classmethod
     def _encrypted(cls, url: str) -> str:
@@ -408,7 +418,7 @@ class Kill(_Section):
         """Names of the configured providers whose principals are people."""
         if not self.auth:
             return ("local",)
-        return tuple(entry.type for entry in self.auth if entry.type in PERSONAL_PROVIDERS)
+        return tuple(dict.fromkeys(entry.type for entry in self.auth if entry.type in PERSONAL_PROVIDERS))
 
 
 def read(section: Any, reading: Reading, profiles_of: Mapping[str, str]) -> tuple[Kill | None, list[Problem]]:
