@@ -20,6 +20,8 @@ DEADLINE = 30.0
 
 #: Lines of a program's output that a failure report holds.
 LINES_SHOWN = 30
+#: Characters of each; some lines hold a whole stack trace.
+LINE_LENGTH_SHOWN = 400
 
 Found = TypeVar("Found")
 
@@ -104,8 +106,8 @@ class Process:
     @property
     def output(self) -> str:
         """The end of both, for a person who looks at a failure."""
-        lines = (self.stdout + self.log).splitlines()
-        return "\n".join([f"$ {' '.join(self.command)}", *lines[-LINES_SHOWN:]])
+        lines = (self.stdout + self.log).splitlines()[-LINES_SHOWN:]
+        return "\n".join([f"$ {' '.join(self.command)}", *(line[:LINE_LENGTH_SHOWN] for line in lines)])
 
     @property
     def running(self) -> bool:
@@ -129,8 +131,8 @@ class Process:
         return poll(written, deadline=deadline)
 
     def listening_url(self, *, deadline: float = DEADLINE) -> str:
-        """Return the first address that it logs to listen on."""
-        return self.wait_for(r'msg=listening url="?(http://[^\s"]+)', deadline=deadline)[1]
+        """Return the first address that it logs to listen on, in either log format."""
+        return self.wait_for(r'listening"?,? .*(http://[^\s"]+)', deadline=deadline)[1]
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, as ``kill`` does."""

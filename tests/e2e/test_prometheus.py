@@ -104,7 +104,7 @@ def _jobs_in(prometheus: Prometheus) -> dict[tuple[str, str], dict[str, Any]]:
     def note(expression: str, **columns: str) -> None:
         for sample in prometheus.query(expression):
             job = jobs.setdefault(_key(sample), {"updated": None})
-            job.update({column: sample.labels[label] for column, label in columns.items()})
+            job.update({column: sample.labels.get(label, "") for column, label in columns.items()})
 
     note("dumbella_job_info == 1", name="job_name", type="job_type", mode="execution_mode")
     note("dumbella_job_status == 1", status="status")
