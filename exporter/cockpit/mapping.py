@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 #: Distinct unknown values logged per mapper, and characters shown of each: a broken installation must not fill a disk.
 _MOST_VALUES_LOGGED = 50
 _LONGEST_VALUE_LOGGED = 80
-#: The field to blame for an element that is not even an object.
-_WHOLE_ROW = "row"
 #: Types of an id that serve to find a remembered row again; equality of the whole row then decides.
 _HANDLES = frozenset({str, int, float})
 
@@ -61,6 +59,10 @@ class Reading(Generic[Row]):
     row: Any
     fact: Row | None
     flaws: Flaws | None
+
+
+#: The flaw of an element that is not even an object, which has no field to blame.
+_NO_OBJECT = Flaws(unreadable=("row",))
 
 
 class JobMapper:
@@ -105,9 +107,10 @@ class JobMapper:
             started_at=reader.moment("started_at"),
             error=reader.detail("error"),
         )
-        lacking = [name for name in ("id", "name") if not getattr(job, name)]
-        flaws = Flaws(tuple(reader.unknown), (*lacking, *reader.unreadable))
-        return Reading(row, None if lacking else job, flaws or None)
+        lacking = tuple(name for name in ("id", "name") if not getattr(job, name))
+        if lacking:
+            return Reading(row, None, Flaws(unreadable=lacking))
+        return Reading(row, job, Flaws(tuple(reader.unknown), tuple(reader.unreadable)) or None)
 
 
 class ExecutionMapper:
@@ -149,14 +152,14 @@ class ExecutionMapper:
             job_name=reader.job_name("job_name"),
             started_at=reader.moment("started_at"),
         )
-        lacking = [] if execution.id else ["id"]
+        lacking = () if execution.id else ("id",)
         if not execution.job_id and not execution.job_name:
-            lacking += ["job_id", "job_name"]
-        # Unlike a job's dates, every execution has a start; one without is listed, but counted.
-        unreadable = lacking if execution.started_at is not None else [*lacking, "started_at"]
+            lacking = (*lacking, "job_id", "job_name")
         if lacking:
-            return Reading(row, None, Flaws(unreadable=tuple(unreadable), present=execution.id))
-        return Reading(row, execution, Flaws(unreadable=tuple(unreadable)) or None)
+            return Reading(row, None, Flaws(unreadable=lacking, present=execution.id))
+        # Unlike a job's dates, every execution has a start; one without is listed, but counted.
+        flaws = Flaws(unreadable=("started_at",)) if execution.started_at is None else None
+        return Reading(row, execution, flaws)
 
 
 def _listing(readings: Sequence[Reading[Row]], identity: Callable[[Row], Hashable]) -> Listing[Row]:
@@ -194,10 +197,10 @@ class _Memory(Generic[Row]):
         # An answer of an earlier deadline may still be mapped in another thread: replace what is known at once.
         known = self._known
         latest: dict[Any, Reading[Row]] = {}
-        readings = []
+        readings: list[Reading[Row]] = []
         for row in rows:
             if row.__class__ is not dict:
-                readings.append(Reading[Row](row, None, Flaws(unreadable=(_WHOLE_ROW,))))
+                readings.append(Reading(row, None, _NO_OBJECT))
                 continue
             handle = row.get(self._first)
             if handle.__class__ not in _HANDLES:
