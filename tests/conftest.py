@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import exporter as package
 from tests import prometheus
 from tests.processes import RUNNING
-from tests.prometheus import GENERATIONS, MissingError
+from tests.prometheus import GENERATIONS, MissingError, real_part
 
 
 def pytest_report_header() -> list[str]:
@@ -34,16 +33,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections.extend((f"Output of {process.name}", process.output) for process in RUNNING)
     return report
-
-
-def real_part(program: str, generation: str) -> Path:
-    """Return the path of a program; where it is missing the test is skipped, under ``CI=true`` it fails."""
-    try:
-        return prometheus.find(program, generation)
-    except MissingError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", params=GENERATIONS)

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import real_part
 from tests.installation import APPLICATIONS, Exporter, Simulator
 from tests.processes import COMMAND, Process, eventually, run, running
-from tests.prometheus import Prometheus
+from tests.prometheus import Prometheus, real_part
 
 FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in ("simulator", "exporter", "prometheus")]
 _MARK = "DUMBELLA_EXPORTER_TEST"

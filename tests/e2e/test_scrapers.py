@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.installation import APPLICATIONS, OPENMETRICS, Exporter, Simulator, configuration, exporting
-from tests.processes import eventually
 
 PER_SECOND = 20
 SECONDS = 60
@@ -73,14 +72,3 @@ def test_two_scrapers_get_complete_and_identical_answers(slow: Exporter) -> None
     assert {len(found) for found in variants.values()} == {1}
     assert any(numbers == {0, 1} for numbers in seen_by.values())
     assert len(variants) >= 5
-
-
-def test_a_client_that_reads_slowly_delays_nobody(slow: Exporter) -> None:
-    """While one client has asked and does not read, others are answered."""
-    with httpx.Client(trust_env=False) as idle, idle.stream("GET", f"{slow.url}/metrics") as answer:
-
-        def others_are_answered() -> None:
-            assert slow.metrics(accept=OPENMETRICS).text.endswith("# EOF\n")
-
-        eventually(others_are_answered)
-        assert "dumbella_up" in answer.read().decode()
