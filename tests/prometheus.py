@@ -40,7 +40,7 @@ def find(program: str, generation: str) -> Path:
 
 
 def real_part(program: str, generation: str) -> Path:
-    """Return the path of a program as ``find`` does; where it is missing, skip the test, or fail it under ``CI=true``."""
+    """Return the path of a program; where it is missing, skip the test, or under ``CI=true`` fail it."""
     try:
         return find(program, generation)
     except MissingError as error:
