@@ -17,7 +17,9 @@ from exporter.simulator.world import Execution, Job, Outcome, World
 
 log = logging.getLogger(__name__)
 
+# What the script prints, and what its stack traces begin with.
 _READY = "started in context"
+_FAILURE = "Exception in component"
 
 
 class Refusal(Exception):
@@ -281,7 +283,7 @@ class Dumbella:
                 return
             if code >= 0:
                 job.status, job.started_at = ("ERROR", None) if code else ("STOPPED", None)
-                job.error = output.read_text(encoding="utf-8").partition("\n")[2] if code else None
+                job.error = _failure(output.read_text("utf-8")) if code else None
                 self.world.touch(job)
                 return
             await asyncio.sleep(self._takeover)
@@ -296,3 +298,8 @@ class Dumbella:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _failure(output: str) -> str:
+    """Return the last stack trace of a service's output, or all of it where there is none."""
+    return output[max(0, output.rfind(_FAILURE)) :]
