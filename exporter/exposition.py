@@ -10,6 +10,7 @@ Text 0.0.4 and OpenMetrics 1.0 share the chunks; they differ in metadata, in exe
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from exporter.catalogue import (
     Sample,
     View,
 )
+from exporter.checksum import join, shift_of
 from exporter.observe import Exemplar
 from exporter.snapshot import ApplicationView, ExecutionView, JobView, Snapshot, TargetView
 
@@ -120,10 +122,12 @@ def metadata(metric: Metric, format_: Format) -> bytes:
 class Chunk:
     """A run of bytes of a page, with its deflated form, ready to be joined with others into one gzip member."""
 
-    __slots__ = ("data", "deflated")
+    __slots__ = ("crc", "data", "deflated", "shift")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.crc = zlib.crc32(data)
+        self.shift = shift_of(len(data))
         compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         # A full flush ends on a byte boundary and refers to nothing before it, so chunks can follow in any order.
         self.deflated = compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -239,8 +243,7 @@ class TargetBlocks:
         ]
 
 
-#: The derived families in the order in which a page shows them. What changes at every read comes last: the checksum of
-#: what comes before can be kept.
+#: The derived families in the order in which a page shows them.
 FAMILIES: tuple[Metric, ...] = (*JOB, *EXECUTION, *APPLICATION, *TARGET)
 
 _METADATA: Mapping[Format, Sequence[Chunk]] = {
@@ -272,40 +275,25 @@ class Page:
     gzip: Body
 
 
-class PageBuilder:
-    """Builds the pages of one format; the checksum of what a page has in common with the one before is kept."""
+def build_page(format_: Format, targets: Iterable[Sequence[Chunk]], trailer: bytes = b"") -> Page:
+    """Put a page together.
 
-    def __init__(self, format_: Format) -> None:
-        self._format = format_
-        self._checksums: list[tuple[Chunk, int]] = []
-
-    def build(self, targets: Iterable[Sequence[Chunk]], trailer: bytes = b"") -> Page:
-        """Put a page together.
-
-        Args:
-            targets: for each target its chunks, as :meth:`TargetBlocks.chunks` returns them.
-            trailer: further exposition text, without an end marker.
-        """
-        chunks = []
-        for header, *family in zip(_METADATA[self._format], *targets, strict=True):
-            present = [chunk for chunk in family if chunk.data]
-            if present:
-                chunks += [header, *present]
-        chunks.append(Chunk(trailer + _END[self._format]))
-        length = sum(len(chunk.data) for chunk in chunks)
-        ending = _EMPTY_DEFLATE_BLOCK + struct.pack("<II", self._checksum(chunks), length & 0xFFFFFFFF)
-        compressed = [_GZIP_HEADER, *(chunk.deflated for chunk in chunks), ending]
-        return Page(
-            plain=Body([chunk.data for chunk in chunks], length),
-            gzip=Body(compressed, sum(map(len, compressed))),
-        )
-
-    def _checksum(self, chunks: Sequence[Chunk]) -> int:
-        checksums: list[tuple[Chunk, int]] = []
-        value, same = 0, True
-        for i, chunk in enumerate(chunks):
-            same = same and i < len(self._checksums) and self._checksums[i][0] is chunk
-            value = self._checksums[i][1] if same else zlib.crc32(chunk.data, value)
-            checksums.append((chunk, value))
-        self._checksums = checksums
-        return value
+    Args:
+        format_: the form of its metadata and its end.
+        targets: for each target its chunks, as :meth:`TargetBlocks.chunks` returns them.
+        trailer: further exposition text, without an end marker.
+    """
+    chunks = []
+    for header, *family in zip(_METADATA[format_], *targets, strict=True):
+        present = [chunk for chunk in family if chunk.data]
+        if present:
+            chunks += [header, *present]
+    chunks.append(Chunk(trailer + _END[format_]))
+    checksum = functools.reduce(lambda crc, chunk: join(crc, chunk.crc, chunk.shift), chunks, 0)
+    length = sum(len(chunk.data) for chunk in chunks)
+    ending = _EMPTY_DEFLATE_BLOCK + struct.pack("<II", checksum, length & 0xFFFFFFFF)
+    compressed = [_GZIP_HEADER, *(chunk.deflated for chunk in chunks), ending]
+    return Page(
+        plain=Body([chunk.data for chunk in chunks], length),
+        gzip=Body(compressed, sum(map(len, compressed))),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from exporter.exposition import FORMATS, Format, Page, PageBuilder, TargetBlocks
+from exporter.exposition import FORMATS, Format, Page, TargetBlocks, build_page
 from exporter.snapshot import Snapshot
 from exporter.telemetry import Telemetry
 
@@ -20,7 +20,6 @@ class Publisher:
     def __init__(self, telemetry: Telemetry, targets: Iterable[str]) -> None:
         self._telemetry = telemetry
         self._blocks = {target: TargetBlocks() for target in targets}
-        self._builders = {format_: PageBuilder(format_) for format_ in FORMATS}
         self._lock = threading.Lock()
         self._pages = {format_: self._build(format_) for format_ in FORMATS}
 
@@ -35,6 +34,5 @@ class Publisher:
         return self._pages[format_]
 
     def _build(self, format_: Format) -> Page:
-        return self._builders[format_].build(
-            [blocks.chunks(format_) for blocks in self._blocks.values()], self._telemetry.render(format_)
-        )
+        chunks = [blocks.chunks(format_) for blocks in self._blocks.values()]
+        return build_page(format_, chunks, self._telemetry.render(format_))

@@ -315,7 +315,9 @@ class TargetReader:
             for (application, endpoint), error in self._errors.items()
         ]
         if self._broken:
-            failures.append(Failure("", "all", "bug", "the read failed for a reason that nobody foresaw", "see the log"))
+            failures.append(
+                Failure("", "all", "bug", "the read failed for a reason that nobody foresaw", "see the log")
+            )
         return Report(
             finished_at=self._clock(),
             duration=duration,

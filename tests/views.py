@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from exporter.catalogue import JOB_LABELS
-from exporter.exposition import Format, Page, PageBuilder, TargetBlocks
+from exporter.exposition import Format, Page, TargetBlocks, build_page
 from exporter.model import Execution, Job
 from exporter.observe import Durations, History
 from exporter.snapshot import ApplicationView, ExecutionView, JobView, Running, Snapshot, TargetView
@@ -64,7 +64,7 @@ def page_of(snapshot: Snapshot, format_: Format = "text") -> Page:
     """Return the page that shows a snapshot alone."""
     blocks = TargetBlocks()
     blocks.update(snapshot)
-    return PageBuilder(format_).build([blocks.chunks(format_)])
+    return build_page(format_, [blocks.chunks(format_)])
 
 
 def lines_of(page: Page, family: str) -> list[str]:
