@@ -504,7 +504,7 @@ def _read_profiles(section: Any) -> tuple[dict[str, Profile | None], list[Proble
             profiles[name] = resolve(name, custom)
         except ValueError as error:
             place = ("profiles", name) if name in BUILTIN else ("profiles", name, "extends")
-            problems.append(Problem(place, str(error)))
+            problems.append(Problem(place, str(error).replace("; ", ", ")))
     return profiles, problems
 
 

@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep=deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError):
             message = "a value that looks like a number or a date, but is none, expected it in quotes"
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
@@ -148,12 +148,16 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     problem = f"{error.context}: {error.problem}"
     for part, sentence in _UNCLOSED.items():
         if part in problem:
-            return f"line {error.context_mark.line + 1}: {sentence}"
-    line = (error.problem_mark or error.context_mark).line + 1
+            return f"{_where(error.context_mark)}{sentence}"
+    where = _where(error.problem_mark or error.context_mark)
     for part, sentence in _SENTENCES.items():
         if part in problem:
-            return f"line {line}: {sentence}"
-    return f"line {line}: not YAML, expected a mapping of keys and values"
+            return f"{where}{sentence}"
+    return f"{where}not YAML, expected a mapping of keys and values"
+
+
+def _where(mark: yaml.Mark | None) -> str:
+    return "" if mark is None else f"line {mark.line + 1}: "
 
 
 # What YAML reports (a part of its message) → what it means to the person who wrote the file. The place that matters of

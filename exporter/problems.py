@@ -104,7 +104,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     place, value, context = detail["loc"], detail["input"], detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
-            sentence = str(context["error"])
+            # Profiles, whose sentences also stand alone, put a semicolon there.
+            sentence = str(context["error"]).replace("; expected", ", expected")
         case "missing":
             sentence = f"is missing, expected {_MISSING.get(place[-1], 'a value')}"
         case "extra_forbidden":
