@@ -323,6 +323,40 @@ class TestMasking:
         assert [] == [secret for secret in self.SECRETS if secret in masked]
         assert "http://<secret>@proxy.example.com:3128" == yaml.safe_load(masked)["targets"][0]["proxy_url"]
 
+    @pytest.mark.parametrize(
+        "key", ["url", "proxy_url", "auth", "bearer_token_file", "cookie_file", "headers", "X-Key"]
+    )
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "hunter2",
+            "hunter2\n",
+            "hunter2é",
+            ["hunter2"],
+            {"X-Key": ["hunter2"]},
+            {"file": "hunter2"},
+            "https://reader:hunter2@a.example.com",
+            "https://a.example.com/?token=hunter2",
+            "https://a.example.com:hunter2",
+            "hunter2://a.example.com",
+        ],
+    )
+    def test_wrong_value_is_not_shown_where_secrets_belong(self, tmp_path: Path, key: str, value: Any) -> None:
+        """Whatever is wrong with a value that may be a secret, it appears neither in a sentence nor on a page."""
+        above = {"X-Key": ["auth", "headers"], "url": [], "proxy_url": [], "auth": []}.get(key, ["auth"])
+        section: Any = {key: value}
+        for name in reversed(above):
+            section = {name: section}
+        valid = {"name": "production", "url": "https://a.example.com", "applications": ["K7SALES"]}
+        path = write(tmp_path, yaml.safe_dump({"targets": [valid | section]}))
+        try:
+            config = load(path)
+        except ConfigError as error:
+            shown = str(error)
+        else:
+            shown = repr(config) + config.masked()
+        assert "hunter2" not in shown
+
     def test_masked_configuration_fills_in_defaults(self) -> None:
         """The effective configuration shows every default, durations and sizes in their units."""
         masked = load(FIXTURES / "good" / "minimal.yml").masked()
