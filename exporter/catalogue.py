@@ -168,6 +168,9 @@ JOB_FACTS: tuple[Derived[JobView], ...] = (
         "experimental",
         samples=_service_start,
     ),
+)
+
+JOB_RUNNING: tuple[Derived[JobView], ...] = (
     Derived(
         "dumbella_job_running_executions",
         "gauge",
@@ -253,6 +256,9 @@ JOB_OBSERVED: tuple[Derived[JobView], ...] = (
         "experimental",
         samples=lambda view: [Sample(view.history.status_changes)],
     ),
+)
+
+JOB_EXPECTED: tuple[Derived[JobView], ...] = (
     Derived(
         "dumbella_job_max_runtime_seconds",
         "gauge",
@@ -269,7 +275,7 @@ JOB_OBSERVED: tuple[Derived[JobView], ...] = (
     ),
 )
 
-JOB = (*JOB_FACTS, *JOB_OBSERVED)
+JOB = (*JOB_FACTS, *JOB_RUNNING, *JOB_OBSERVED, *JOB_EXPECTED)
 
 
 def _execution_start(view: ExecutionView) -> Iterator[Sample]:
@@ -469,8 +475,8 @@ RUNTIME_PREFIXES = ("process_", "python_")
 
 SECTIONS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Per target and application", (*TARGET, *APPLICATION_FACTS)),
-    ("Per job and per execution", (*JOB_FACTS, *EXECUTION)),
-    ("Observed executions", (*JOB_OBSERVED, *APPLICATION_OBSERVED)),
+    ("Per job and per execution", (*JOB_FACTS, *JOB_RUNNING, *EXECUTION)),
+    ("Observed executions", (*JOB_OBSERVED, *JOB_EXPECTED, *APPLICATION_OBSERVED)),
     ("The exporter itself", EXPORTER),
 )
 

@@ -11,18 +11,24 @@ Text 0.0.4 and OpenMetrics 1.0 share the chunks; they differ in metadata, in exe
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 import struct
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from exporter.catalogue import (
     APPLICATION,
     APPLICATION_LABELS,
     EXECUTION,
     JOB,
+    JOB_EXPECTED,
+    JOB_FACTS,
     JOB_LABELS,
+    JOB_OBSERVED,
+    JOB_RUNNING,
     TARGET,
     TARGET_LABELS,
     Derived,
@@ -48,6 +54,8 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 _EMPTY_DEFLATE_BLOCK = b"\x03\x00"
 
 
+_BUCKET_LABEL = ("le",)
+
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
@@ -69,15 +77,18 @@ def _label_text(names: Sequence[str], values: Iterable[str]) -> str:
     return ",".join(f'{name}="{escape(value)}"' for name, value in zip(names, values, strict=True))
 
 
-def _render(metric: Metric, shared: str, own_names: Sequence[str], samples: Iterable[Sample]) -> bytes:
+@functools.lru_cache(maxsize=4096)
+def _own_text(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """Return the text of labels whose values are mostly the same few."""
+    return "," + _label_text(names, values)
+
+
+def _render(metric: Metric, shared: str, own_names: tuple[str, ...], samples: Iterable[Sample]) -> bytes:
     """Return the lines of one view in one family; ``shared`` are the labels that all of the view's families have."""
     lines = []
     for value, own_values, suffix, _ in samples:
-        labels = shared
-        if own_values:
-            own = _label_text(("le",) if suffix == "_bucket" else own_names, own_values)
-            labels = f"{shared},{own}"
-        lines.append(f"{metric.name}{suffix}{{{labels}}} {number(value)}\n")
+        own = _own_text(_BUCKET_LABEL if suffix == "_bucket" else own_names, own_values) if own_values else ""
+        lines.append(f"{metric.name}{suffix}{{{shared}{own}}} {number(value)}\n")
     return "".join(lines).encode()
 
 
@@ -120,17 +131,29 @@ def metadata(metric: Metric, format_: Format) -> bytes:
 
 
 class Chunk:
-    """A run of bytes of a page, with its deflated form, ready to be joined with others into one gzip member."""
+    """A run of bytes of a page, with what it takes to join its compressed form with others into one gzip member.
 
-    __slots__ = ("crc", "data", "deflated", "shift")
+    Compressing takes longer than rendering, so it is done once, when the first page with this chunk is built.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.crc = zlib.crc32(data)
-        self.shift = shift_of(len(data))
+
+    @functools.cached_property
+    def deflated(self) -> bytes:
+        """The data, deflated; ends on a byte boundary and refers to nothing before it, so that chunks can be joined."""
         compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        # A full flush ends on a byte boundary and refers to nothing before it, so chunks can follow in any order.
-        self.deflated = compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
+        return compressor.compress(self.data) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+    @functools.cached_property
+    def checksum(self) -> int:
+        """The data's CRC-32."""
+        return zlib.crc32(self.data)
+
+    @functools.cached_property
+    def shift(self) -> int:
+        """What the data's length multiplies the checksum of everything before it by."""
+        return shift_of(len(self.data))
 
 
 _EMPTY = Chunk(b"")
@@ -145,51 +168,68 @@ class Block(Generic[Key, View]):
         metrics: the families, in order.
         names: the labels that all families begin with.
         values: from a view to the values of these labels.
+        facts: from a view to what the labels and samples are made of; all of it by default.
     """
 
     def __init__(
-        self, metrics: Sequence[Derived[View]], names: Sequence[str], values: Callable[[View], Sequence[str]]
+        self,
+        metrics: Sequence[Derived[View]],
+        names: Sequence[str],
+        values: Callable[[View], Sequence[str]],
+        facts: Callable[[View], object] = lambda view: view,
     ) -> None:
         self._metrics: Sequence[Derived[View]] = metrics
         self._names = names
         self._values: Callable[[View], Sequence[str]] = values
+        self._facts: Callable[[View], object] = facts
         self._own_names = [metric.labels[len(names) :] for metric in metrics]
-        self._lines: dict[Key, tuple[View, tuple[bytes, ...]]] = {}
+        self._shown: Mapping[Key, View] = {}
+        self._keys: list[Key] = []
+        self._views: list[View] = []
+        self._lines: list[tuple[bytes, ...]] = []
         self.chunks: list[Chunk] = [_EMPTY] * len(metrics)
         self.openmetrics_chunks: list[Chunk] = self.chunks
 
     def update(self, views: Mapping[Key, View]) -> None:
         """Render what differs from the last update, and join again the families that it touches."""
-        old_lines, new_lines = self._lines, {}
+        if views is self._shown:
+            return
+        self._shown = views
+        old_views, old_lines = self._views, self._lines
+        self._views = list(views.values())
+        keys = list(views)
+        if keys != self._keys:
+            kept = dict(zip(self._keys, zip(old_views, old_lines, strict=True), strict=True))
+            self._keys = keys
+            self._lines = [self._lines_of(view, kept.get(key)) for key, view in views.items()]
+            self._join(range(len(self._metrics)))
+            return
         touched: set[int] = set()
-        for key, view in views.items():
-            kept = old_lines.get(key)
-            if kept is None or (kept[0] is not view and kept[0] != view):
-                lines = self._render(view)
-                if kept is not None:
-                    touched.update(i for i, line in enumerate(lines) if line != kept[1][i])
-                kept = (view, lines)
-            new_lines[key] = kept
-        self._lines = new_lines
-        if list(old_lines) != list(new_lines):
-            touched = set(range(len(self._metrics)))
+        for i in itertools.compress(itertools.count(), map(operator.is_not, self._views, old_views)):
+            before = old_lines[i]
+            self._lines[i] = lines = self._lines_of(self._views[i], (old_views[i], before))
+            if lines is not before:
+                touched.update(itertools.compress(itertools.count(), map(operator.ne, lines, before)))
         if touched:
             self._join(touched)
 
-    def _shared(self, view: View) -> str:
-        return _label_text(self._names, self._values(view))
-
-    def _render(self, view: View) -> tuple[bytes, ...]:
+    def _lines_of(self, view: View, kept: tuple[View, tuple[bytes, ...]] | None) -> tuple[bytes, ...]:
+        """Return a view's lines: those of the view before if it was made of the same facts."""
+        if kept is not None and (kept[0] is view or self._facts(kept[0]) == self._facts(view)):
+            return kept[1]
         shared = self._shared(view)
         return tuple(
             _render(metric, shared, own, metric.samples(view))
             for metric, own in zip(self._metrics, self._own_names, strict=True)
         )
 
+    def _shared(self, view: View) -> str:
+        return _label_text(self._names, self._values(view))
+
     def _join(self, touched: Iterable[int]) -> None:
         chunks = list(self.chunks)
         for i in touched:
-            chunks[i] = Chunk(b"".join([lines[i] for _, lines in self._lines.values()]))
+            chunks[i] = Chunk(b"".join([lines[i] for lines in self._lines]))
         self.chunks = chunks
         self.openmetrics_chunks = [
             self._with_exemplars(metric) if metric.kind == "histogram" else chunk
@@ -198,19 +238,28 @@ class Block(Generic[Key, View]):
 
     def _with_exemplars(self, metric: Derived[View]) -> Chunk:
         return Chunk(
-            b"".join(
-                _render_exemplars(metric, self._shared(view), metric.samples(view)) for view, _ in self._lines.values()
-            )
+            b"".join(_render_exemplars(metric, self._shared(view), metric.samples(view)) for view in self._views)
         )
+
+
+def _job_labels(view: JobView) -> Sequence[str]:
+    return view.target, view.job.application, view.job.id, view.job.name
 
 
 class TargetBlocks:
     """The blocks of one target, in catalogue order."""
 
     def __init__(self) -> None:
-        self._jobs = Block[tuple[str, str], JobView](
-            JOB, JOB_LABELS, lambda view: (view.target, view.job.application, view.job.id, view.job.name)
-        )
+        # What runs and what was observed changes far more often than what a job is: each is rendered on its own.
+        self._jobs = [
+            Block[tuple[str, str], JobView](metrics, JOB_LABELS, _job_labels, facts)
+            for metrics, facts in (
+                (JOB_FACTS, lambda view: (view.job, view.error_detail)),
+                (JOB_RUNNING, lambda view: (_job_labels(view), view.running)),
+                (JOB_OBSERVED, lambda view: (_job_labels(view), view.history)),
+                (JOB_EXPECTED, lambda view: (_job_labels(view), view.expectation)),
+            )
+        ]
         self._executions = Block[tuple[str, str, str], ExecutionView](
             EXECUTION,
             JOB_LABELS,
@@ -228,14 +277,15 @@ class TargetBlocks:
 
     def update(self, snapshot: Snapshot) -> None:
         """Render a snapshot; costs time in proportion to what changed."""
-        self._jobs.update(snapshot.jobs)
+        for block in self._jobs:
+            block.update(snapshot.jobs)
         self._executions.update(snapshot.executions)
         self._applications.update({view.application: view for view in snapshot.applications})
         self._target.update({snapshot.target.target: snapshot.target})
 
     def chunks(self, format_: Format) -> list[Chunk]:
         """Return one chunk per family of :data:`FAMILIES`."""
-        blocks = (self._jobs, self._executions, self._applications, self._target)
+        blocks: list[Block[Any, Any]] = [*self._jobs, self._executions, self._applications, self._target]
         return [
             chunk
             for block in blocks
@@ -289,7 +339,7 @@ def build_page(format_: Format, targets: Iterable[Sequence[Chunk]], trailer: byt
         if present:
             chunks += [header, *present]
     chunks.append(Chunk(trailer + _END[format_]))
-    checksum = functools.reduce(lambda crc, chunk: join(crc, chunk.crc, chunk.shift), chunks, 0)
+    checksum = functools.reduce(lambda crc, chunk: join(crc, chunk.checksum, chunk.shift), chunks, 0)
     length = sum(len(chunk.data) for chunk in chunks)
     ending = _EMPTY_DEFLATE_BLOCK + struct.pack("<II", checksum, length & 0xFFFFFFFF)
     compressed = [_GZIP_HEADER, *(chunk.deflated for chunk in chunks), ending]

@@ -6,7 +6,8 @@ by identity that there is nothing to do.
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -111,35 +112,51 @@ class Assembler:
         self._config = config
         self._target = target
         self._filters = target.jobs != JobFilter()
+        self._facts: Sequence[_Facts] = ()
         self._jobs: dict[tuple[str, str], JobView] = {}
         self._executions: dict[tuple[str, str, str], ExecutionView] = {}
 
     def assemble(self, reads: Iterable[ApplicationRead], *, up: bool, read_duration: float) -> Snapshot:
         """Apply filters and limits, and join each job with its executions, its history and its expectation."""
-        target = self._target
-        jobs: dict[tuple[str, str], JobView] = {}
+        facts: list[_Facts] = []
         candidates: list[Execution] = []
         applications = []
         for read in reads:
-            admitted, jobs_dropped = self._admit(read.jobs, room=target.limits.jobs - len(jobs))
-            running = None if read.executions is None else _running(read.executions.rows)
-            for job in admitted:
-                key = (job.application, job.id)
-                jobs[key] = self._view(key, job, running, read.histories.get(job.id, EMPTY_HISTORY))
-            executions_dropped = None
+            admitted, jobs_dropped = self._admit(read.jobs, room=self._target.limits.jobs - len(facts))
+            facts += _facts(admitted, read)
+            executions_dropped: dict[str, int] | None = None
             if read.executions is not None:
-                listing = read.executions
-                candidates += (row for row in listing.rows if not self._filters or target.jobs.admits(row.job_name))
-                executions_dropped = Counter(invalid=listing.invalid, duplicate=listing.duplicate, limit=0)
+                candidates += self._admit_executions(read.executions)
+                executions_dropped = {
+                    "limit": 0,
+                    "invalid": read.executions.invalid,
+                    "duplicate": read.executions.duplicate,
+                }
             applications.append((read, jobs_dropped, executions_dropped))
-        executions = self._limit_executions(candidates, {read.application: out for read, _, out in applications})
-        self._jobs, self._executions = jobs, executions
-        return Snapshot(
-            target=TargetView(target.name, up, read_duration),
-            applications=[self._application(read, dropped, out) for read, dropped, out in applications],
-            jobs=jobs,
-            executions=executions,
+        self._show_jobs(facts)
+        self._executions = self._limit_executions(
+            candidates, {read.application: dropped for read, _, dropped in applications}
         )
+        return Snapshot(
+            target=TargetView(self._target.name, up, read_duration),
+            applications=[self._application(*application) for application in applications],
+            jobs=self._jobs,
+            executions=self._executions,
+        )
+
+    def _show_jobs(self, facts: Sequence[_Facts]) -> None:
+        """Make views of the jobs whose facts are not those of the snapshot before."""
+        if len(facts) == len(self._facts) and not any(map(operator.ne, facts, self._facts)):
+            return
+        jobs: dict[tuple[str, str], JobView] = {}
+        for job, running, history in facts:
+            key = (job.application, job.id)
+            view = self._jobs.get(key)
+            if view is None or view.job is not job or view.history is not history or view.running != running:
+                expectation = self._config.expectation(self._target.name, job.application, job.name)
+                view = JobView(self._target.name, job, running, history, expectation, self._target.error_detail)
+            jobs[key] = view
+        self._jobs, self._facts = jobs, facts
 
     def _admit(self, listing: Listing[Job] | None, room: int) -> tuple[Sequence[Job], Mapping[str, int] | None]:
         if listing is None:
@@ -159,23 +176,13 @@ class Assembler:
             "duplicate": listing.duplicate,
         }
 
-    def _view(self, key: tuple[str, str], job: Job, running: Mapping[str, Running] | None, history: History) -> JobView:
-        now_running = None if running is None else running.get(job.id, NOTHING_RUNNING)
-        view = self._jobs.get(key)
-        if view is not None and view.job is job and view.history is history and view.running == now_running:
-            return view
-        target = self._target
-        return JobView(
-            target.name,
-            job,
-            now_running,
-            history,
-            self._config.expectation(target.name, job.application, job.name),
-            target.error_detail,
-        )
+    def _admit_executions(self, listing: Listing[Execution]) -> Sequence[Execution]:
+        if not self._filters:
+            return listing.rows
+        return [row for row in listing.rows if self._target.jobs.admits(row.job_name)]
 
     def _limit_executions(
-        self, candidates: Sequence[Execution], dropped: Mapping[str, Counter[str] | None]
+        self, candidates: Sequence[Execution], dropped: Mapping[str, dict[str, int] | None]
     ) -> dict[tuple[str, str, str], ExecutionView]:
         """Keep the oldest executions whose start is known; count those over the limit with their application."""
         started = [row for row in candidates if row.started_at is not None]
@@ -209,6 +216,20 @@ class Assembler:
             observing_since=read.observing_since,
             durations=None if read.observing_since is None else read.durations,
         )
+
+
+#: What a job's view is made of.
+_Facts = tuple[Job, Running | None, History]
+
+
+def _facts(jobs: Sequence[Job], read: ApplicationRead) -> Iterable[_Facts]:
+    """Join jobs with what runs and what was observed of them; in columns, because there may be 10,000 of them."""
+    ids = [job.id for job in jobs]
+    histories = map(read.histories.get, ids, itertools.repeat(EMPTY_HISTORY))
+    if read.executions is None:
+        return zip(jobs, itertools.repeat(None), histories, strict=False)
+    running = _running(read.executions.rows)
+    return zip(jobs, map(running.get, ids, itertools.repeat(NOTHING_RUNNING)), histories, strict=False)
 
 
 def _running(rows: Iterable[Execution]) -> dict[str, Running]:
