@@ -186,7 +186,7 @@ def activities(dumbella: Dumbella) -> Sequence[Activity]:
                 dumbella, SALES, "refresh_prices_1.0", lambda chance: chance.uniform(2, 4), exit_code=_mostly_failing()
             ),
         ),
-        Activity("hung", 2, (15, 30), _run(dumbella, SALES, "nightly_close_0.3", _hanging(), most_waiting=3)),
+        Activity("hung", 2, (6, 15), _run(dumbella, SALES, "nightly_close_0.3", _hanging(), most_waiting=3)),
         Activity(
             "overlapping",
             2,

@@ -26,7 +26,7 @@ def stack_trace(job: str, seed: int, size: int = 4000) -> str:
     exception, message = chance.choice(_CAUSES)
     component = chance.choice(_COMPONENTS)
     lines = [f"Exception in component {component} ({job})", f"{exception}: {message}"]
-    length = sum(map(len, lines))
+    length = sum(len(line) + 1 for line in lines)
     depth = 0
     while length < size:
         depth += 1
@@ -38,6 +38,6 @@ def stack_trace(job: str, seed: int, size: int = 4000) -> str:
             method = chance.choice(("run", "execute", f"{component}Process", "call"))
             line = f"\tat {owner}.{method}({owner.rpartition('.')[2]}.java:{chance.randrange(20, 4000)})"
         lines.append(line)
-        length += len(line)
+        length += len(line) + 1
     lines.append("\t... 23 more")
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from exporter.simulator.stacktrace import stack_trace
@@ -86,20 +87,23 @@ echo "@JOB@ @VERSION@ ended"
 
 
 class Workspace:
-    """A temporary folder with the jobs' files and what their runs print; ``remove`` deletes all of it."""
+    """A temporary folder with the jobs' files and what their runs print, made when it is first needed."""
 
-    def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="dumbella-simulator-"))
-        self._output = self.root / "output"
-        self._output.mkdir()
+    @cached_property
+    def root(self) -> Path:
+        """The folder."""
+        return Path(tempfile.mkdtemp(prefix="dumbella-simulator-"))
 
     def remove(self) -> None:
         """Delete the folder and everything in it."""
         shutil.rmtree(self.root, ignore_errors=True)
+        del self.root
 
     def output(self, name: str) -> Path:
         """Return the file that takes what a run or a service prints."""
-        return self._output / f"{name}.log"
+        folder = self.root / "output"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.log"
 
     def script(self, job: Job) -> Path:
         """Return the job's ``<Job>/<Job>_run.sh``, laying out its files first where they are missing."""
