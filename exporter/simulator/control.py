@@ -39,6 +39,8 @@ _JOB_FIELDS: Mapping[str, tuple[type, ...]] = {
     "started_at": _NUMBER_OR_NULL,
     "error": _TEXT_OR_NULL,
 }
+#: The last second that a date can be written for.
+_LAST_MOMENT = 253_402_300_799
 _WHICH: Mapping[str, tuple[type, ...]] = {"application": (str,), "job": (str, int)}
 
 
@@ -191,8 +193,8 @@ class Control:
         return json_answer(_describe_job(job))
 
     async def _add_job(self, request: Request) -> Response:
-        accepted: dict[str, tuple[type, ...]] = {"application": (str,), "id": (int,), **_JOB_FIELDS}
-        asked = _fields(await _body(request), accepted, {"application", "name"})
+        identity: dict[str, tuple[type, ...]] = {"application": (str,), "id": (int,)}
+        asked = _job_fields(await _body(request), identity, {"application", "name"})
         if asked["application"] not in self._world.applications:
             raise NotFound(f"no application {asked['application']}")
         asked.setdefault("id", self._world.new_job_id())
@@ -203,7 +205,7 @@ class Control:
         return json_answer(_describe_job(job), 201)
 
     async def _alter_job(self, request: Request) -> Response:
-        asked = _fields(await _body(request), _JOB_FIELDS, set())
+        asked = _job_fields(await _body(request), {}, set())
         job = self._job(request.path_params["application"], request.path_params["job"])
         for name, value in asked.items():
             setattr(job, name, value)
@@ -248,6 +250,15 @@ def _fields(value: Any, accepted: Mapping[str, tuple[type, ...]], required: set[
             expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in accepted[name])
             raise BadRequest(f"{name} is {part!r}; expected {expected}")
     return value
+
+
+def _job_fields(value: Any, identity: Mapping[str, tuple[type, ...]], required: set[str]) -> dict[str, Any]:
+    """Return ``value`` if it describes a job by acceptable fields, with moments that can be written as dates."""
+    asked = _fields(value, {**identity, **_JOB_FIELDS}, required)
+    for name in ("last_update", "started_at"):
+        if not 0 <= (asked.get(name) or 0) <= _LAST_MOMENT:
+            raise BadRequest(f"{name} is {asked[name]!r}; expected seconds since the epoch, or null")
+    return asked
 
 
 def _faults(value: Any) -> list[Fault]:

@@ -205,7 +205,7 @@ def activities(dumbella: Dumbella) -> Sequence[Activity]:
         Activity("operator", 75, (150, 300), _restart(dumbella, SALES, "order_events_0.2")),
         Activity("repair", 20, (90, 150), _start(dumbella, STOCK, "reserve_stock_1.1")),
         Activity("relapse", 45, (90, 150), _fail(dumbella, STOCK, "reserve_stock_1.1")),
-        Activity("versions", 15, (40, 80), _publish_or_upload(dumbella, _job(world, STOCK, "count_stock_0.4"))),
+        Activity("versions", 8, (40, 80), _publish_or_upload(dumbella, _job(world, STOCK, "count_stock_0.4"))),
     ]
 
 

@@ -137,6 +137,11 @@ def test_the_history_has_every_execution(quiet: Quiet) -> None:
             "unknown keys colour; accepted are ",
         ),
         (("POST", "jobs", {"application": "NOWHERE", "name": "x"}), 404, "no application NOWHERE"),
+        (
+            ("PATCH", "jobs/K7SALES/load_orders_0.1", {"last_update": 1e300}),
+            400,
+            "last_update is 1e+300; expected seconds since the epoch, or null",
+        ),
         (("PATCH", "jobs/K7SALES/load_orders_0.1", {"id": 3}), 400, "unknown keys id; accepted are name, "),
     ],
 )

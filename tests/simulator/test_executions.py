@@ -30,7 +30,7 @@ def test_the_outcome_follows_the_exit_code(quiet: Quiet, exit_code: int, outcome
 
 def test_a_run_is_listed_while_its_process_lives(quiet: Quiet) -> None:
     """The list has the run with the facts of its job, and loses it when the process has ended."""
-    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=0.8)
+    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=2)
     group = quiet.pid(execution_id)
     (row,) = quiet.cockpit.get("/application/K7SALES/services/jobs/executions").json()
     assert exists(group)
@@ -47,7 +47,7 @@ def _assert_unlisted(quiet: Quiet, execution_id: str) -> None:
 
 def test_sequential_runs_wait_for_each_other(quiet: Quiet) -> None:
     """Only the first of two runs is listed; the second starts when the first has ended, and both are done."""
-    first, second = (quiet.run("K7SALES", "load_orders_0.1", duration=0.6) for _ in range(2))
+    first, second = (quiet.run("K7SALES", "load_orders_0.1", duration=1) for _ in range(2))
     assert quiet.listed("K7SALES") == {first}
     waiting = quiet.entry(second)
     assert (waiting["started_at"], waiting["pid"]) == (None, None)
@@ -201,7 +201,7 @@ def test_an_unknown_context_fails_the_run(quiet: Quiet) -> None:
 def test_an_asynchronous_run_answers_where_its_result_is(quiet: Quiet, dialect: str, *, is_json: bool) -> None:
     """The address of the result comes as text or in JSON, and shows RUNNING, then DONE with the console's text."""
     quiet.control("PUT", "dialect", {"dialect": dialect})
-    answer = quiet.web.post(run_path(quiet, long=False) + "/async", json={"jobParams": {"steps": 4, "pause": 0.2}})
+    answer = quiet.web.post(run_path(quiet, long=False) + "/async", json={"jobParams": {"steps": 4, "pause": 0.4}})
     job_id = quiet.job("K7SALES", "load_orders_0.1.zip")["id"]
     url = answer.json()["url"] if is_json else answer.text
     execution_id = url.split("/")[2]

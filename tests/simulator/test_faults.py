@@ -191,7 +191,7 @@ def test_a_vanished_application_is_not_listed(quiet: Quiet) -> None:
 def test_an_ignored_kill_changes_nothing(quiet: Quiet) -> None:
     """The kill is accepted, but the run goes on; an unknown execution is still 404."""
     quiet.control("PUT", "faults", ["kill_ignored"])
-    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=0.6)
+    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=1.5)
     assert quiet.kill(execution_id).status_code == 200
     assert quiet.kill("unknown").status_code == 404
     assert quiet.ended(execution_id)["outcome"] == "done"
