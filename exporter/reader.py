@@ -97,6 +97,7 @@ class TargetReader:
     ) -> None:
         self.target = target
         self.report: Report | None = None
+        self.first_read = asyncio.Event()
         self._timing = config.global_
         self._client = client
         self._telemetry = telemetry
@@ -121,6 +122,7 @@ class TargetReader:
         loop = asyncio.get_running_loop()
         interval = self._timing.interval
         await self._guarded_read(loop.time() + interval)
+        self.first_read.set()
         tick = loop.time() + offset
         while True:
             await asyncio.sleep(tick - loop.time())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from exporter import __version__
 from exporter.cockpit import CockpitClient
 from exporter.config import Config, Target
 from exporter.logs import fields
+from exporter.passwords import PasswordCheck
 from exporter.publisher import Publisher
 from exporter.reader import TargetReader
 from exporter.server import ListenAddress, bind, serve
 from exporter.state import StateFile, States
 from exporter.telemetry import Telemetry
 from exporter.web import Exporter, create_app
+from exporter.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +29,13 @@ log = logging.getLogger(__name__)
 STATE_INTERVAL = 5.0
 
 
-async def serve_exporter(config: Config, addresses: Sequence[ListenAddress]) -> None:
+async def serve_exporter(config: Config, addresses: Sequence[ListenAddress], web: WebConfigFile | None = None) -> None:
     """Read all targets and answer scrapes on ``addresses`` until SIGTERM or SIGINT.
+
+    Args:
+        config: the configuration.
+        addresses: where to listen.
+        web: TLS, users and response headers; plain HTTP for everyone without.
 
     Raises:
         ListenError: an address cannot be listened on.
@@ -54,10 +62,14 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress]) -> 
             asyncio.create_task(reader.run(offset=config.global_.interval * (i + 1) / len(readers)))
             for i, reader in enumerate(readers)
         ]
+        tasks.append(asyncio.create_task(_spare_the_collector(readers)))
         if state_file is not None:
             tasks.append(asyncio.create_task(_keep_state(state_file, readers)))
         app = create_app(Exporter(config, publisher, readers), clock=time.time)
-        server = asyncio.create_task(serve(app, listeners))
+        if web is None:
+            server = asyncio.create_task(serve(app, listeners))
+        else:
+            server = asyncio.create_task(serve(WebAccess(app, web, PasswordCheck()), listeners, tls=web.tls()))
         # A reader ends only through a bug; an exporter that no longer reads must not look alive.
         await asyncio.wait([server, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in (server, *tasks):
@@ -87,6 +99,18 @@ def _endpoints(config: Config, target: Target) -> list[str]:
     if target.applications == "discover":
         endpoints.append("applications")
     return endpoints
+
+
+async def _spare_the_collector(readers: Sequence[TargetReader]) -> None:
+    """Tell the cyclic garbage collector to leave alone what the first reads made.
+
+    Jobs, rows and rendered lines form no cycles and are freed without it, but there are so many that each of its full
+    passes would hold up reads and scrapes alike.
+    """
+    await asyncio.gather(*(reader.first_read.wait() for reader in readers))
+    gc.collect()
+    gc.freeze()
+    await asyncio.Future()
 
 
 async def _keep_state(state_file: StateFile, readers: Sequence[TargetReader]) -> None:

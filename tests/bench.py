@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import multiprocessing
 import random
@@ -234,6 +235,9 @@ def measure_reads(report: Report, jobs: int, seed: int) -> float:
     installation, reading = Installation(jobs, seed), Reading()
     reading.read(installation.bodies())
     reading.read(installation.bodies())
+    # As serve does after the first reads.
+    gc.collect()
+    gc.freeze()
     kinds: tuple[tuple[str, Callable[[], None], float], ...] = (
         ("nothing changed", installation.touch, 2),
         ("1 % of the jobs changed", lambda: installation.churn(0.01), 5),
@@ -295,6 +299,8 @@ def _serve_pages(jobs: int, seed: int, busy: EventType, answers: Connection) -> 
     """Serve the pages of a made-up installation; read it on and on while ``busy``. Runs in a process of its own."""
     installation, reading = Installation(jobs, seed), Reading()
     reading.read(installation.bodies())
+    gc.collect()
+    gc.freeze()
 
     async def read_on_and_on() -> None:
         while True:

@@ -8,9 +8,11 @@ facts can tell by identity that nothing changed. Equality is Python's, in which 
 
 from __future__ import annotations
 
+import itertools
 import logging
+import operator
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Generic
@@ -86,9 +88,11 @@ class JobMapper:
         Args:
             rows: the elements of the list, any JSON values.
         """
-        readings = self._memory.read(rows, self.read)
+        return self._memory.map(rows, self.read, self._listing)
+
+    def _listing(self, readings: Sequence[Reading[Job]]) -> Listing[Job]:
         self._unknown_values.note(readings)
-        return self._memory.settle(_listing(readings, attrgetter("id")))
+        return _listing(readings, attrgetter("id"))
 
     def read(self, row: dict[str, Any]) -> Reading[Job]:
         """Read one row, an object, without regard to earlier ones."""
@@ -135,12 +139,7 @@ class ExecutionMapper:
         Returns:
             A listing. A row with an execution id but neither a job id nor a name is invalid, yet ``present``.
         """
-        readings = self._memory.read(rows, self.read)
-        listing = _listing(readings, attrgetter("job_id", "id"))
-        invalid = [reading.flaws for reading in readings if reading.fact is None and reading.flaws is not None]
-        present = frozenset(flaws.present for flaws in invalid if flaws.present)
-        unidentified = sum(not flaws.present for flaws in invalid)
-        return self._memory.settle(replace(listing, present=present, unidentified=unidentified))
+        return self._memory.map(rows, self.read, _execution_listing)
 
     def read(self, row: dict[str, Any]) -> Reading[Execution]:
         """Read one row, an object, without regard to earlier ones."""
@@ -181,6 +180,15 @@ def _listing(readings: Sequence[Reading[Row]], identity: Callable[[Row], Hashabl
     )
 
 
+def _execution_listing(readings: Sequence[Reading[Execution]]) -> Listing[Execution]:
+    invalid = [reading.flaws for reading in readings if reading.fact is None and reading.flaws is not None]
+    return replace(
+        _listing(readings, attrgetter("job_id", "id")),
+        present=frozenset(flaws.present for flaws in invalid if flaws.present),
+        unidentified=sum(not flaws.present for flaws in invalid),
+    )
+
+
 class _Memory(Generic[Row]):
     """The rows of the latest answer and what was read from them."""
 
@@ -188,45 +196,70 @@ class _Memory(Generic[Row]):
         # The key of a map by id comes last: hardly any answer has one, and the order does not matter here.
         paths: list[tuple[str, ...]] = [key.path for key in id_keys.keys if key.text != MAP_KEY]
         self._paths = (*paths, (MAP_KEY,))
-        self._first = paths[0][0] if paths else MAP_KEY
-        self._known: dict[Any, Reading[Row]] = {}
+        self._latest: tuple[Sequence[Any], Sequence[Reading[Row]]] = ((), ())
         self._listing: Listing[Row] | None = None
 
-    def read(self, rows: Sequence[Any], read: Callable[[dict[str, Any]], Reading[Row]]) -> list[Reading[Row]]:
-        """Return a reading of every row, in order, and forget the rows that are no longer listed."""
+    def map(
+        self,
+        rows: Sequence[Any],
+        read: Callable[[dict[str, Any]], Reading[Row]],
+        make: Callable[[Sequence[Reading[Row]]], Listing[Row]],
+    ) -> Listing[Row]:
+        """Return what ``make`` makes of the readings of all rows; the previous listing if it would equal that."""
         # An answer of an earlier deadline may still be mapped in another thread: replace what is known at once.
-        known = self._known
-        latest: dict[Any, Reading[Row]] = {}
-        readings: list[Reading[Row]] = []
-        for row in rows:
-            if row.__class__ is not dict:
-                readings.append(Reading(row, None, _NO_OBJECT))
-                continue
-            handle = row.get(self._first)
-            if handle.__class__ not in _HANDLES:
-                handle = self._handle(row)
-            reading = known.get(handle)
-            if reading is None or reading.row != row:
-                reading = _keeping_fact(read(row), reading)
-            readings.append(reading)
-            if handle is not None:
-                latest.setdefault(handle, reading)
-        self._known = latest
-        return readings
-
-    def settle(self, listing: Listing[Row]) -> Listing[Row]:
-        """Return the previous listing if the new one equals it, else the new one."""
+        old_rows: Sequence[Any]
+        old_readings: Sequence[Reading[Row]]
+        old_rows, old_readings = self._latest
+        # Comparing whole lists costs next to nothing for a row that stayed where it was and what it was.
+        changed = list(itertools.compress(itertools.count(), map(operator.ne, rows, old_rows)))
+        changed += range(len(old_rows), len(rows))
+        if self._listing is not None and not changed and len(rows) == len(old_rows):
+            return self._listing
+        readings: list[Any] = [*old_readings[: len(rows)], *rows[len(old_rows) :]]
+        for i, previous in self._previous(changed, rows, old_rows, old_readings):
+            readings[i] = _reading(rows[i], previous, read)
+        self._latest = rows, readings
+        listing = make(readings)
         if listing != self._listing:
             self._listing = listing
             return listing
         return self._listing
 
-    def _handle(self, row: dict[str, Any]) -> Any:
+    def _previous(
+        self,
+        changed: Iterable[int],
+        rows: Sequence[Any],
+        old_rows: Sequence[Any],
+        old_readings: Sequence[Reading[Row]],
+    ) -> Iterator[tuple[int, Reading[Row] | None]]:
+        """Yield positions of changed rows, each with the earlier reading of the row with its id."""
+        known: dict[Any, Reading[Row]] | None = None
+        for i in changed:
+            handle = self._handle(rows[i])
+            if i < len(old_rows) and handle == self._handle(old_rows[i]):
+                yield i, old_readings[i]
+                continue
+            if known is None:
+                known = {self._handle(row): reading for row, reading in zip(old_rows, old_readings, strict=True)}
+            yield i, known.get(handle)
+
+    def _handle(self, row: Any) -> Any:
+        """Return what finds a remembered row again: the value of the first id key that has a usable one."""
+        if not isinstance(row, dict):
+            return None
         for path in self._paths:
             value = value_at(row, path)
             if value.__class__ in _HANDLES:
                 return value
         return None
+
+
+def _reading(row: Any, previous: Reading[Row] | None, read: Callable[[dict[str, Any]], Reading[Row]]) -> Reading[Row]:
+    if not isinstance(row, dict):
+        return Reading(row, None, _NO_OBJECT)
+    if previous is not None and previous.row == row:
+        return previous
+    return _keeping_fact(read(row), previous)
 
 
 def _keeping_fact(reading: Reading[Row], previous: Reading[Row] | None) -> Reading[Row]:

@@ -124,13 +124,14 @@ def test_change_of_json_type_alone_is_no_change(before: dict[str, Any], after: d
 
 
 def test_boolean_id_is_never_taken_for_the_number_one() -> None:
-    """An id of true is invalid even right after an equal row with the id 1."""
+    """A row whose id is true is invalid even when it follows an equal row with the id 1, wherever that stood."""
     mapper = JobMapper("K7SALES", PROFILE)
-    mapper.map([{"id": 1, "name": "a", "status": "ENABLED"}])
+    number, boolean = ({"id": value, "name": "a", "status": "ENABLED"} for value in (1, True))
+    mapper.map([{"id": 2, "name": "b", "status": "ENABLED"}, number])
 
-    listing = mapper.map([{"id": True, "name": "a", "status": "ENABLED"}])
+    listing = mapper.map([boolean, number])
 
-    assert (listing.rows, listing.invalid) == ((), 1)
+    assert ([job.id for job in listing.rows], listing.invalid) == (["1"], 1)
 
 
 def test_executions_are_remembered_too() -> None:
