@@ -77,6 +77,14 @@ _config_file = click.option(
 )
 
 
+_web_config_file = click.option(
+    "--web.config.file",
+    "web_config_file",
+    type=click.Path(path_type=Path),
+    help="TLS, users and response headers, as for all Prometheus exporters (YAML).",
+)
+
+
 @click.group(context_settings={"help_option_names": ["--help", "-h"]})
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def cli() -> None:
@@ -94,14 +102,17 @@ def cli() -> None:
     show_default=True,
     help="Where to answer scrapes; repeat it for several addresses.",
 )
+@_web_config_file
 @_common
-def serve(config_file: Path, addresses: tuple[ListenAddress, ...]) -> None:
+def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_file: Path | None) -> None:
     """Run the exporter."""
     from exporter.config import load
     from exporter.serve import serve_exporter
+    from exporter.webaccess import WebConfigFile
 
     config = load(config_file, purpose="serve")
-    asyncio.run(serve_exporter(config, addresses))
+    web = None if web_config_file is None else WebConfigFile(web_config_file)
+    asyncio.run(serve_exporter(config, addresses, web))
 
 
 @cli.command()

@@ -20,16 +20,24 @@ class DocumentError(Exception):
         self.problems = problems
 
 
-def read(path: Path) -> dict[Any, Any]:
+#: What a file holds if nothing else is said.
+_CONFIGURATION = "a mapping with at least the key targets"
+
+
+def read(path: Path, *, expected: str = _CONFIGURATION) -> dict[Any, Any]:
     """Return the mapping in the file at ``path``.
+
+    Args:
+        path: the YAML file.
+        expected: what to say that the file should hold when it holds something else.
 
     Raises:
         DocumentError: the file is absent, unreadable, not UTF-8, not YAML, not a mapping, or has a key twice.
     """
-    return parse(_text(path))
+    return parse(_text(path), expected=expected)
 
 
-def parse(text: str) -> dict[Any, Any]:
+def parse(text: str, *, expected: str = _CONFIGURATION) -> dict[Any, Any]:
     """Return the mapping that ``text`` holds.
 
     Raises:
@@ -56,9 +64,9 @@ def parse(text: str) -> dict[Any, Any]:
         if loader is not None:
             loader.dispose()
     if document is None:
-        raise DocumentError("is empty, expected a mapping with at least the key targets")
+        raise DocumentError(f"is empty, expected {expected}")
     if not isinstance(document, dict):
-        raise DocumentError(f"is {kind(document)}, expected a mapping with at least the key targets")
+        raise DocumentError(f"is {kind(document)}, expected {expected}")
     return document
 
 

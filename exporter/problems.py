@@ -25,6 +25,8 @@ _MISSING: Mapping[Any, str] = {
     "url": "an address such as https://apps.example.com/cockpit",
     "applications": "a list of application codes such as [K7SALES, M2STOCK]",
     "file": "the path of the file that holds the value",
+    "cert_file": "the path of the certificate",
+    "key_file": "the path of the certificate's private key",
 }
 _SENTENCES = {
     "invalid_key": "is no text, expected a known key",

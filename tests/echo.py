@@ -1,7 +1,7 @@
 """An application that tells what reached it, behind the project's server; tests run it as a program.
 
-Its only argument is a JSON object with the limits that differ from the usual ones. It logs what becomes of
-requests that take longer.
+Its first argument is a JSON object with the limits that differ from the usual ones, its second, which may be missing,
+a web configuration file. It logs what becomes of requests that take longer.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import asyncio
 import json
 import logging
 import sys
+from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
 from exporter import logs
+from exporter.passwords import PasswordCheck
 from exporter.protocol import Limits
 from exporter.server import ListenAddress, bind, serve
+from exporter.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,16 @@ async def _send_much(send: Send) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": sent < LARGE})
 
 
+async def main(limits: Limits, web_config_file: Path | None) -> None:
+    """Serve until a signal."""
+    listeners = [bind(ListenAddress("127.0.0.1", 0))]
+    if web_config_file is None:
+        await serve(echo, listeners, drain=1, limits=limits)
+    else:
+        web = WebConfigFile(web_config_file)
+        await serve(WebAccess(echo, web, PasswordCheck()), listeners, drain=1, limits=limits, tls=web.tls())
+
+
 if __name__ == "__main__":
     logs.configure("debug")
-    asyncio.run(serve(echo, [bind(ListenAddress("127.0.0.1", 0))], drain=1, limits=Limits(**json.loads(sys.argv[1]))))
+    asyncio.run(main(Limits(**json.loads(sys.argv[1])), Path(sys.argv[2]) if len(sys.argv) > 2 else None))

@@ -132,7 +132,7 @@ class Process:
 
     def listening_url(self, *, deadline: float = DEADLINE) -> str:
         """Return the first address that it logs to listen on, in either log format."""
-        return self.wait_for(r'listening"?,? .*(http://[^\s"]+)', deadline=deadline)[1]
+        return self.wait_for(r'listening"?,? .*(https?://[^\s"]+)', deadline=deadline)[1]
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, as ``kill`` does."""
