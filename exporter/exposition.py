@@ -186,7 +186,7 @@ class Block(Generic[Key, View]):
         self._shown: Mapping[Key, View] = {}
         self._keys: list[Key] = []
         self._views: list[View] = []
-        self._lines: list[tuple[bytes, ...]] = []
+        self._columns: list[list[bytes]] = [[] for _ in metrics]
         self.chunks: list[Chunk] = [_EMPTY] * len(metrics)
         self.openmetrics_chunks: list[Chunk] = self.chunks
 
@@ -195,28 +195,39 @@ class Block(Generic[Key, View]):
         if views is self._shown:
             return
         self._shown = views
-        old_views, old_lines = self._views, self._lines
-        self._views = list(views.values())
+        old_views, self._views = self._views, list(views.values())
         keys = list(views)
         if keys != self._keys:
-            kept = dict(zip(self._keys, zip(old_views, old_lines, strict=True), strict=True))
-            self._keys = keys
-            self._lines = [self._lines_of(view, kept.get(key)) for key, view in views.items()]
-            self._join(range(len(self._metrics)))
+            self._rebuild(keys, old_views)
             return
         touched: set[int] = set()
         for i in itertools.compress(itertools.count(), map(operator.is_not, self._views, old_views)):
-            before = old_lines[i]
-            self._lines[i] = lines = self._lines_of(self._views[i], (old_views[i], before))
-            if lines is not before:
-                touched.update(itertools.compress(itertools.count(), map(operator.ne, lines, before)))
+            view = self._views[i]
+            if self._facts(view) == self._facts(old_views[i]):
+                continue
+            for family, (column, line) in enumerate(zip(self._columns, self._render(view), strict=True)):
+                if column[i] != line:
+                    column[i] = line
+                    touched.add(family)
         if touched:
             self._join(touched)
 
-    def _lines_of(self, view: View, kept: tuple[View, tuple[bytes, ...]] | None) -> tuple[bytes, ...]:
-        """Return a view's lines: those of the view before if it was made of the same facts."""
-        if kept is not None and (kept[0] is view or self._facts(kept[0]) == self._facts(view)):
-            return kept[1]
+    def _rebuild(self, keys: list[Key], old_views: Sequence[View]) -> None:
+        """Arrange the lines anew after views came, went or moved."""
+        positions = {key: i for i, key in enumerate(self._keys)}
+        rows = []
+        for key, view in zip(keys, self._views, strict=True):
+            i = positions.get(key)
+            if i is not None and (old_views[i] is view or self._facts(old_views[i]) == self._facts(view)):
+                rows.append(tuple(column[i] for column in self._columns))
+            else:
+                rows.append(self._render(view))
+        self._keys = keys
+        self._columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._metrics]
+        self._join(range(len(self._metrics)))
+
+    def _render(self, view: View) -> tuple[bytes, ...]:
+        """Return the lines of a view, those of each family in one piece."""
         shared = self._shared(view)
         return tuple(
             _render(metric, shared, own, metric.samples(view))
@@ -229,7 +240,7 @@ class Block(Generic[Key, View]):
     def _join(self, touched: Iterable[int]) -> None:
         chunks = list(self.chunks)
         for i in touched:
-            chunks[i] = Chunk(b"".join([lines[i] for lines in self._lines]))
+            chunks[i] = Chunk(b"".join(self._columns[i]))
         self.chunks = chunks
         self.openmetrics_chunks = [
             self._with_exemplars(metric) if metric.kind == "histogram" else chunk

@@ -146,17 +146,25 @@ class Assembler:
 
     def _show_jobs(self, facts: Sequence[_Facts]) -> None:
         """Make views of the jobs whose facts are not those of the snapshot before."""
-        if len(facts) == len(self._facts) and not any(map(operator.ne, facts, self._facts)):
+        old, self._facts = self._facts, facts
+        changed = list(itertools.compress(itertools.count(), map(operator.ne, facts, old)))
+        if len(facts) == len(old) and not changed:
             return
-        jobs: dict[tuple[str, str], JobView] = {}
-        for job, running, history in facts:
-            key = (job.application, job.id)
-            view = self._jobs.get(key)
-            if view is None or view.job is not job or view.history is not history or view.running != running:
-                expectation = self._config.expectation(self._target.name, job.application, job.name)
-                view = JobView(self._target.name, job, running, history, expectation, self._target.error_detail)
-            jobs[key] = view
-        self._jobs, self._facts = jobs, facts
+        if len(facts) == len(old) and all(_key(facts[i][0]) == _key(old[i][0]) for i in changed):
+            # A copy keeps the order and the keys, by which whoever renders it sees at once that no job came or went.
+            jobs = dict(self._jobs)
+            jobs.update((_key(facts[i][0]), self._view(*facts[i])) for i in changed)
+        else:
+            jobs = {_key(job): self._view(job, running, history) for job, running, history in facts}
+        self._jobs = jobs
+
+    def _view(self, job: Job, running: Running | None, history: History) -> JobView:
+        view = self._jobs.get(_key(job))
+        if view is not None and view.job is job and view.history is history and view.running == running:
+            return view
+        target = self._target
+        expectation = self._config.expectation(target.name, job.application, job.name)
+        return JobView(target.name, job, running, history, expectation, target.error_detail)
 
     def _admit(self, listing: Listing[Job] | None, room: int) -> tuple[Sequence[Job], Mapping[str, int] | None]:
         if listing is None:
@@ -220,6 +228,10 @@ class Assembler:
 
 #: What a job's view is made of.
 _Facts = tuple[Job, Running | None, History]
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return job.application, job.id
 
 
 def _facts(jobs: Sequence[Job], read: ApplicationRead) -> Iterable[_Facts]:

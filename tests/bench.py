@@ -70,6 +70,7 @@ class Installation:
         self._jobs = [self._job(i) for i in range(jobs)]
         self._executions: list[dict[str, Any]] = []
         self._started = 0
+        self._blank = ""
 
     def _job(self, i: int) -> dict[str, Any]:
         version = self._random.randrange(30)
@@ -92,8 +93,8 @@ class Installation:
             job["lastUpdate"] = f"2026-11-{self._random.randint(10, 29)}T10:00:{self._random.randrange(60):02}Z"
 
     def touch(self) -> None:
-        """Change nothing that matters, but make the body another one: a real installation's is rarely the same."""
-        self._jobs[0]["touched"] = self._random.random()
+        """Change nothing, but make the body another one, so that it cannot be recognised as a whole."""
+        self._blank = " " if not self._blank else ""
 
     def run(self, running: int, ending: int) -> None:
         """Let the oldest executions end and as many start, so that ``running`` are in progress."""
@@ -112,7 +113,7 @@ class Installation:
 
     def bodies(self) -> tuple[bytes, bytes]:
         """Return both lists as they are sent."""
-        return json.dumps(self._jobs).encode(), json.dumps(self._executions).encode()
+        return json.dumps(self._jobs).encode() + self._blank.encode(), json.dumps(self._executions).encode()
 
 
 class Reading:
