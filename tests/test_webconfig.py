@@ -172,8 +172,8 @@ BAD = {
         f"{TLS}, client_auth_type: yes}}",
         [
             (
-                "tls_server_config.client_auth_type: is a boolean, expected one of NoClientCert, VerifyClientCertIfGiven,"
-                " RequireAndVerifyClientCert"
+                "tls_server_config.client_auth_type: is a boolean, expected one of NoClientCert,"
+                " VerifyClientCertIfGiven, RequireAndVerifyClientCert"
             )
         ],
     ),
