@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +26,9 @@ from exporter.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which a thread that computes lets another one run: a scrape takes turns with reads, and at Python's
+#: usual 5 ms it would wait longer for its turns than for anything else.
+SWITCH_INTERVAL = 0.001
 #: Seconds between two looks at whether the state file is out of date.
 STATE_INTERVAL = 5.0
 
@@ -40,6 +44,7 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress], web
     Raises:
         ListenError: an address cannot be listened on.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL)
     listeners = [bind(address) for address in addresses]
     state_file = None if config.state_file is None else StateFile(config.state_file)
     states: States = {} if state_file is None else await asyncio.to_thread(state_file.load)

@@ -24,7 +24,7 @@ from exporter.publisher import Publisher
 from exporter.reader import TargetReader
 
 #: Bytes handed to the server at a time: large enough to be cheap, small enough that a slow scraper fills no memory.
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
 
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
@@ -124,24 +124,24 @@ class MetricsEndpoint:
         if request.method == "HEAD":
             await send({"type": "http.response.body", "body": b""})
         else:
-            await _send_body(body, send)
+            await send_body(body, send)
 
 
-async def _send_body(body: Body, send: Send) -> None:
+async def send_body(body: Body, send: Send) -> None:
     """Send the parts in pieces of moderate size: small ones joined, large ones without a copy of the whole."""
     pending: list[bytes] = []
     size = 0
     for part in body.parts:
-        if size + len(part) <= _PIECE:
+        if size + len(part) <= PIECE:
             pending.append(part)
             size += len(part)
             continue
         await send({"type": "http.response.body", "body": b"".join(pending), "more_body": True})
         pending, size = [], 0
-        if len(part) <= _PIECE:
+        if len(part) <= PIECE:
             pending, size = [part], len(part)
             continue
-        for start in range(0, len(part), _PIECE):
-            piece = part[start : start + _PIECE]
+        for start in range(0, len(part), PIECE):
+            piece = part[start : start + PIECE]
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"".join(pending)})

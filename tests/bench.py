@@ -43,6 +43,7 @@ from exporter.exposition import TargetBlocks
 from exporter.model import Execution, Job, Listing
 from exporter.observe import State, observe
 from exporter.publisher import Publisher
+from exporter.serve import SWITCH_INTERVAL
 from exporter.server import ListenAddress, bind, bound_url, serve
 from exporter.snapshot import ApplicationRead, Assembler
 from exporter.telemetry import Telemetry
@@ -302,6 +303,7 @@ def _serve_pages(jobs: int, seed: int, busy: EventType, answers: Connection) -> 
     reading.read(installation.bodies())
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
     async def read_on_and_on() -> None:
         while True:
