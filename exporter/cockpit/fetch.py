@@ -8,7 +8,7 @@ import http.cookiejar
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from exporter.cockpit.errors import (
     TLSFailed,
     TooLarge,
 )
+from exporter.cockpit.handshake import Handshake, Trace
 from exporter.cockpit.tls import TlsContext
 
 if TYPE_CHECKING:  # config imports this package for its profiles
@@ -53,6 +54,7 @@ class Body:
     content: bytes
     status: int
     content_type: str
+    set_cookies: tuple[str, ...] = ()
 
 
 def address(base: str, template: str, **values: str) -> httpx.URL:
@@ -120,10 +122,25 @@ class Fetcher:
         Raises:
             CockpitError: the one that fits, but for ``SchemaMismatch``.
         """
+        return await self._exchange("GET", url, deadline, limit)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: httpx.URL,
+        deadline: float,
+        limit: int,
+        *,
+        headers: Mapping[str, str] | None = None,
+        trace: Trace | None = None,
+    ) -> Body:
+        """Send a request and return the body of its answer; ``trace`` is told what httpcore does with it."""
         started = asyncio.get_running_loop().time()
         if deadline <= started:
             raise RequestTimeout("no time was left to ask")
-        request = self._request(url, deadline - started)
+        request = self._request(method, url, deadline - started)
+        request.headers.update(headers or {})
+        request.extensions["trace"] = Handshake(trace)
         with _transport_failures(self.mask, deadline - started):
             async with asyncio.timeout_at(deadline):
                 response = await self._connected().send(request, stream=True)
@@ -146,7 +163,7 @@ class Fetcher:
             )
         return self._client
 
-    def _request(self, url: httpx.URL, seconds: float) -> httpx.Request:
+    def _request(self, method: str, url: httpx.URL, seconds: float) -> httpx.Request:
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
@@ -158,7 +175,7 @@ class Fetcher:
         extensions: dict[str, Any] = {"timeout": httpx.Timeout(seconds).as_dict()}
         if own and self._server_name is not None:
             extensions["sni_hostname"] = self._server_name
-        return httpx.Request("GET", url, headers=headers, extensions=extensions)
+        return httpx.Request(method, url, headers=headers, extensions=extensions)
 
     async def _body(self, response: httpx.Response, limit: int) -> Body:
         if not response.is_success:
@@ -171,7 +188,8 @@ class Fetcher:
             content += chunk
             if len(content) > limit:
                 raise TooLarge(f"the body has more than {limit} bytes", status=response.status_code)
-        return Body(bytes(content), response.status_code, response.headers.get("Content-Type", ""))
+        content_type = response.headers.get("Content-Type", "")
+        return Body(bytes(content), response.status_code, content_type, tuple(response.headers.get_list("Set-Cookie")))
 
     async def _failure(self, response: httpx.Response) -> CockpitError:
         status = response.status_code
