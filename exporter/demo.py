@@ -32,7 +32,7 @@ targets:
     auth: {{bearer_token_file: {folder}/token}}
     results: {{url: "{simulator}"}}
 expectations:
-  - {{job: "nightly_*", max_runtime: 30s, success_every: 26h}}
+  - {{job: "nightly_*", max_runtime: 30s, success_every: 1m}}
 """
 
 _PROMETHEUS_CONFIGURATION = """\
@@ -42,6 +42,11 @@ scrape_configs:
     static_configs: [{{targets: ["{exporter}"]}}]
 """
 
+_LATE = (
+    "time() - (dumbella_job_last_success_timestamp_seconds or dumbella_job_success_interval_seconds * 0"
+    " + on (target, application) group_left dumbella_observing_since_timestamp_seconds)"
+    " > dumbella_job_success_interval_seconds"
+)
 #: What one may want to know, and how to ask Prometheus.
 _QUERIES = (
     ("How many jobs has each application?", "dumbella_jobs"),
@@ -53,6 +58,15 @@ _QUERIES = (
         "time() - dumbella_job_oldest_running_execution_start_timestamp_seconds > dumbella_job_max_runtime_seconds",
     ),
     ("How did executions end?", "dumbella_job_executions_finished_total > 0"),
+    (
+        "How long does an execution usually take, in seconds?",
+        "dumbella_job_execution_duration_seconds_sum / (dumbella_job_execution_duration_seconds_count > 0)",
+    ),
+    ("How long ago did each job last succeed, in seconds?", "time() - dumbella_job_last_success_timestamp_seconds"),
+    (
+        "Which job is late, counted from when observation began if it has never succeeded?",
+        _LATE,
+    ),
 )
 
 

@@ -127,12 +127,12 @@ def test_every_query_of_the_tour_shows_something(tmp_path: Path, path_with_prome
     with demonstrating(tmp_path, path=path_with_prometheus) as demo:
         prometheus = Prometheus(demo.url("Prometheus"))
         queries = re.findall(r"^    (.+)$", demo.process.stdout, re.MULTILINE)
-        assert len(queries) == 6
+        assert len(queries) == 9
 
         def all_answered() -> None:
             assert [query for query in queries if not prometheus.query(query)] == []
 
-        eventually(all_answered, deadline=90)
+        eventually(all_answered, deadline=120)
 
 
 def test_without_prometheus_the_demo_says_so(tmp_path: Path, path_without_prometheus: str) -> None:
