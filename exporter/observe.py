@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
 
 from exporter.model import Execution, Job, Listing
 
@@ -211,7 +211,7 @@ class _Draft:
         self.events: list[Event] = []
         self.pending = dict(state.pending)
         self._since, self._seen_at = state.since, state.seen_at
-        self._histories = dict(state.histories)
+        self._before = self._histories = state.histories
         self._missing = dict(state.missing)
         self._running = dict(state.running)
         self._durations = state.durations
@@ -227,28 +227,37 @@ class _Draft:
             durations=self._durations,
         )
 
+    def _put(self, job_id: str, history: History) -> None:
+        self._own_histories()[job_id] = history
+
+    def _own_histories(self) -> dict[str, History]:
+        """Return histories that may be changed: while nothing happens to 10,000 jobs, nothing is copied."""
+        if self._histories is self._before:
+            self._histories = dict(self._before)
+        return cast("dict[str, History]", self._histories)
+
     def jobs(self, listing: Listing[Job], stale_after: float) -> None:
         """Open a history for every listed job, note its status, and let go of jobs that have been away too long."""
-        histories, missing = self._histories, self._missing
+        missing = self._missing
         for job in listing.rows:
-            history = histories.get(job.id)
+            history = self._histories.get(job.id)
             if history is None:
-                histories[job.id] = History(status=job.status)
+                self._put(job.id, History(status=job.status))
             elif history.status != job.status:
                 self._change_status(job.id, history, job.status)
             if missing:
                 missing.pop(job.id, None)
-        if len(histories) == len(listing.rows):
+        if len(self._histories) == len(listing.rows):
             return
         listed = {job.id for job in listing.rows}
-        for job_id in histories.keys() - listed:
+        for job_id in self._histories.keys() - listed:
             if self.now - missing.setdefault(job_id, self.now) > stale_after:
-                del histories[job_id], missing[job_id]
+                del self._own_histories()[job_id], missing[job_id]
 
     def _change_status(self, job_id: str, history: History, status: str) -> None:
         # A history that an execution opened before its job was ever listed has no status to differ from.
         changes = history.status_changes + (1 if history.status else 0)
-        self._histories[job_id] = replace(history, status=status, status_changes=changes)
+        self._put(job_id, replace(history, status=status, status_changes=changes))
         if history.status:
             self.events.append(StatusChanged(job_id, history.status, status))
 
@@ -279,7 +288,7 @@ class _Draft:
         if baseline:
             return
         history = self._histories.get(key[0], EMPTY_HISTORY)
-        self._histories[key[0]] = replace(history, started=history.started + 1)
+        self._put(key[0], replace(history, started=history.started + 1))
         self.events.append(Started(key, row.started_at))
 
     def _end(self, key: ExecutionKey, *, has_results: bool, measurable: bool) -> None:
@@ -294,7 +303,7 @@ class _Draft:
                 history, duration_sum=history.duration_sum + duration, duration_count=history.duration_count + 1
             )
             self._durations = self._durations.add(duration, Exemplar(key[1], duration, self.now))
-        self._histories[key[0]] = history
+        self._put(key[0], history)
         earlier = self.pending.pop(key, None)
         self.pending[key] = Ended(self.now, run.baseline)
         if earlier is not None:
@@ -316,7 +325,7 @@ class _Draft:
             outcomes = tuple(count + (name == outcome) for name, count in zip(OUTCOMES, history.outcomes, strict=True))
             history = replace(history, outcomes=outcomes)
             self.events.append(Finished(key, outcome, ended.ended_at))
-        self._histories[key[0]] = history
+        self._put(key[0], history)
 
 
 def _is_other_run(run: Run, row: Execution) -> bool:

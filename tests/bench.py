@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import itertools
 import json
 import multiprocessing
 import random
@@ -305,11 +306,14 @@ def _serve_pages(jobs: int, seed: int, busy: EventType, answers: Connection) -> 
     gc.freeze()
     sys.setswitchinterval(SWITCH_INTERVAL)
 
+    changing = []
+    for _ in range(8):
+        installation.churn(0.01)
+        changing.append(installation.bodies())
+
     async def read_on_and_on() -> None:
-        while True:
+        for bodies in itertools.cycle(changing):
             if busy.is_set():
-                installation.churn(0.01)
-                bodies = installation.bodies()
                 await asyncio.to_thread(reading.read, bodies)
             # Users read every 15 s or so; here a third of the time goes into reads.
             await asyncio.sleep(max(0.01, 2 * (reading.seconds + reading.publishing)))

@@ -11,6 +11,8 @@ from exporter.cockpit.scalars import valid_text
 
 Mask = Callable[[str], str]
 
+#: Bytes from which on decoding takes long enough for others to notice.
+_LONG = 64 * 1024
 _LONGEST_EXCERPT = 160
 #: Bytes that an excerpt is made from.
 _EXCERPT_WINDOW = 16 * 1024
@@ -34,7 +36,7 @@ def decode(content: bytes, mask: Mask) -> Any:
     if not content.strip():
         raise NotJSON("the body is empty")
     try:
-        return json.loads(content, object_hook=_let_other_threads_run)
+        return json.loads(content, object_hook=_let_other_threads_run if len(content) > _LONG else None)
     except RecursionError as error:
         raise NotJSON("the body is JSON that is nested too deeply") from error
     except ValueError as error:
