@@ -16,6 +16,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from exporter.cockpit.errors import REASONS
 from exporter.model import STATUSES
 from exporter.observe import DURATION_BUCKETS, OUTCOMES, Exemplar
+from exporter.sidecar.outcomes import OUTCOMES as OUTCOMES_OF_KILLS
 from exporter.snapshot import ApplicationView, ExecutionView, JobView, TargetView
 
 Kind = Literal["gauge", "counter", "info", "summary", "histogram"]
@@ -470,6 +471,75 @@ EXPORTER: tuple[Metric, ...] = (
     READ_OVERRUNS,
 )
 
+# --- the kill sidecar ------------------------------------------------------------------------------------------------
+
+KILL_BUILD_INFO = Metric(
+    "dumbella_kill_build_info",
+    "info",
+    "What this kill sidecar was built from.",
+    ("version", "revision", "python_version"),
+)
+KILL_INFO = Metric(
+    "dumbella_kill_info",
+    "info",
+    "Where people reach the kill sidecar; dashboards build their links from it.",
+    ("public_url",),
+)
+KILL_TARGET_INFO = Metric(
+    "dumbella_kill_target_info",
+    "info",
+    "The targets that the kill sidecar serves; a target without this series has no kill link.",
+    TARGET_LABELS,
+)
+KILL_DRY_RUN = Metric("dumbella_kill_dry_run", "gauge", "Whether the kill sidecar sends no kill at all.")
+KILL_REQUESTS = Metric(
+    "dumbella_kill_requests_total",
+    "counter",
+    "Requests to kill an execution by what came of them, counted once that is final; requests that join a kill in "
+    "progress are not counted again.",
+    ("target", "outcome"),
+    values=tuple(outcome for outcome in OUTCOMES_OF_KILLS if outcome != "requested"),
+)
+KILL_AUTH = Metric(
+    "dumbella_kill_auth_total",
+    "counter",
+    "Authentications by the provider that decided and how; none and absent where no credential was found.",
+    ("provider", "result"),
+    values=("success", "rejected", "unavailable", "absent"),
+)
+KILL_UPSTREAM_DURATION = Metric(
+    "dumbella_kill_upstream_duration_seconds",
+    "histogram",
+    "Duration of the kill sidecar's requests to Cockpit, failed ones included.",
+    ("target", "operation"),
+    values=("executions", "jobs", "kill"),
+)
+KILL_CONFIRM_DURATION = Metric(
+    "dumbella_kill_confirm_duration_seconds",
+    "histogram",
+    "Time from Cockpit's answer to a kill until the execution was gone from its list.",
+    TARGET_LABELS,
+)
+KILL_IN_FLIGHT = Metric("dumbella_kill_in_flight", "gauge", "Kills that are being sent at the moment.")
+KILL_AUDIT_WRITE_ERRORS = Metric(
+    "dumbella_kill_audit_write_errors_total",
+    "counter",
+    "Audit records that could not be written; no kill is sent without its record.",
+)
+
+SIDECAR: tuple[Metric, ...] = (
+    KILL_BUILD_INFO,
+    KILL_INFO,
+    KILL_TARGET_INFO,
+    KILL_DRY_RUN,
+    KILL_REQUESTS,
+    KILL_AUTH,
+    KILL_UPSTREAM_DURATION,
+    KILL_CONFIRM_DURATION,
+    KILL_IN_FLIGHT,
+    KILL_AUDIT_WRITE_ERRORS,
+)
+
 #: The families of the client library about the process and the interpreter, which every exporter has.
 RUNTIME_PREFIXES = ("process_", "python_")
 
@@ -478,6 +548,7 @@ SECTIONS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Per job and per execution", (*JOB_FACTS, *JOB_RUNNING, *EXECUTION)),
     ("Observed executions", (*JOB_OBSERVED, *JOB_EXPECTED, *APPLICATION_OBSERVED)),
     ("The exporter itself", EXPORTER),
+    ("The kill sidecar", SIDECAR),
 )
 
 

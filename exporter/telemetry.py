@@ -43,7 +43,7 @@ class Telemetry:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        build = Info(**_declared(catalogue.BUILD_INFO), registry=self._registry)
+        build = Info(**declared(catalogue.BUILD_INFO), registry=self._registry)
         build.info(
             {
                 "version": __version__,
@@ -51,14 +51,14 @@ class Telemetry:
                 "python_version": platform.python_version(),
             }
         )
-        self.targets = Gauge(**_declared(catalogue.TARGETS), registry=self._registry)
-        self.reload_successful = Gauge(**_declared(catalogue.RELOAD_SUCCESSFUL), registry=self._registry)
-        self.reload_timestamp = Gauge(**_declared(catalogue.RELOAD_TIMESTAMP), registry=self._registry)
-        self._request_duration = Histogram(**_declared(catalogue.REQUEST_DURATION), registry=self._registry)
-        self._request_failures = Counter(**_declared(catalogue.REQUEST_FAILURES), registry=self._registry)
-        self._unknown_values = Counter(**_declared(catalogue.UNKNOWN_VALUES), registry=self._registry)
-        self._mapping_errors = Counter(**_declared(catalogue.MAPPING_ERRORS), registry=self._registry)
-        self._read_overruns = Counter(**_declared(catalogue.READ_OVERRUNS), registry=self._registry)
+        self.targets = Gauge(**declared(catalogue.TARGETS), registry=self._registry)
+        self.reload_successful = Gauge(**declared(catalogue.RELOAD_SUCCESSFUL), registry=self._registry)
+        self.reload_timestamp = Gauge(**declared(catalogue.RELOAD_TIMESTAMP), registry=self._registry)
+        self._request_duration = Histogram(**declared(catalogue.REQUEST_DURATION), registry=self._registry)
+        self._request_failures = Counter(**declared(catalogue.REQUEST_FAILURES), registry=self._registry)
+        self._unknown_values = Counter(**declared(catalogue.UNKNOWN_VALUES), registry=self._registry)
+        self._mapping_errors = Counter(**declared(catalogue.MAPPING_ERRORS), registry=self._registry)
+        self._read_overruns = Counter(**declared(catalogue.READ_OVERRUNS), registry=self._registry)
 
     def prepare(self, target: str, endpoints: Iterable[str]) -> None:
         """Let every counter of a target exist at 0, so that ``increase()`` sees the first event."""
@@ -103,7 +103,7 @@ class _Declared(TypedDict):
     labelnames: tuple[str, ...]
 
 
-def _declared(metric: Metric) -> _Declared:
+def declared(metric: Metric) -> _Declared:
     """Return name, help and labels as prometheus-client's constructors take them; they add the suffixes themselves."""
     name = metric.name.removesuffix("_total").removesuffix("_info")
     # Info's constructor takes labels that stand beside the facts; ours are all facts.

@@ -123,16 +123,24 @@ class AuditLog:
         path: the file; it is made if it is not there.
         clock: the time in seconds since the epoch.
         copy: is given every line that was written, without its end.
+        failed: is told of every record that could not be written.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float], copy: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float],
+        copy: Callable[[str], None] | None = None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
+        self._failed = failed
         self._clock = clock
         self._copy = copy
         self._lock = threading.Lock()
         self._file: _File | None = None
         self._doubtful = False
-        self.write_errors = 0
 
     @property
     def usable(self) -> bool:
@@ -183,7 +191,7 @@ class AuditLog:
             try:
                 text = self._append(entry)
             except OSError as error:
-                self.write_errors += 1
+                self._failed()
                 log.error("audit record not written", extra=fields(file=str(self._path), error=_why(error)))
                 raise AuditFailed(_why(error)) from error
             if self._copy is not None:
