@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,10 +100,11 @@ class Exporter:
 
     process: Process
     url: str
+    verify: ssl.SSLContext | bool = True
 
     def get(self, path: str, *, timeout: float = 5.0, **headers: str) -> httpx.Response:
         """Return the answer to a GET request."""
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=timeout, trust_env=False)
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=timeout, verify=self.verify, trust_env=False)
 
     def metrics(self, *, accept: str = TEXT, timeout: float = 5.0) -> Exposition:
         """Scrape once."""
@@ -146,8 +148,14 @@ def configuration(simulator: Simulator, folder: Path, *, timing: str, more: str 
 
 
 @contextlib.contextmanager
-def exporting(file: Path, *arguments: str) -> Iterator[Exporter]:
-    """Run an exporter on a free port, until its first read has ended."""
+def exporting(file: Path, *arguments: str, verify: ssl.SSLContext | bool = True) -> Iterator[Exporter]:
+    """Run an exporter on a free port, until its first read has ended.
+
+    Args:
+        file: its configuration.
+        arguments: further arguments of its command.
+        verify: what its certificate has to be, where it has one.
+    """
     command = [
         COMMAND,
         "serve",
@@ -158,6 +166,6 @@ def exporting(file: Path, *arguments: str) -> Iterator[Exporter]:
         *arguments,
     ]
     with running(command, file.parent, name="exporter") as process:
-        exporter = Exporter(process, process.listening_url())
+        exporter = Exporter(process, process.listening_url(), verify)
         poll(lambda: exporter.get("/-/ready").status_code == 200)
         yield exporter
