@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 
 import pytest
 
 from exporter.config import ConfigError
-from exporter.webconfig import WebConfig, load
+from exporter.problems import keys_of
+from exporter.protocol import Limits
+from exporter.webconfig import HttpServer, TlsServer, WebConfig, load
 from tests.certificates import Authority
 
-HASH = "$2y$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+HASH = "$2y$04$FNhXvPZMeO3TTlcyB1XiAOh3gxek2JwH8y5HEmCpWNkGIt0oSczue"
 TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key"
 SUITES_OF_TLS13 = "TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256"
 
@@ -300,3 +303,40 @@ def test_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "web.yml")
     assert (f"{tmp_path}/web.yml: there is no such file, expected a YAML file",) == caught.value.problems
+
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "web-configuration.md"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [key for section in (WebConfig, TlsServer, HttpServer) for key in keys_of(section)],
+)
+def test_reference_has_every_key(key: str) -> None:
+    """Every key is a heading or the first cell of a row in the reference."""
+    assert re.search(rf"^(## |\| )`{key}`", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_reference_states_the_limits() -> None:
+    """The reference names what a connection may take as it is."""
+    usual = Limits()
+    sentences = (
+        f"arrived completely within {usual.arrival:g} s",
+        f"A body of more than {usual.body_bytes // 1024} KiB",
+        f"A target of more than {usual.target_bytes // 1024} KiB",
+        f"More than {usual.pipelined} requests that wait",
+        f"Headers of more than {usual.head_bytes // 1024} KiB",
+        f"More than {usual.connections} open connections",
+        f"idle for {usual.keep_alive:g} s",
+        f"unread for {usual.departure:g} s",
+    )
+    text = " ".join(REFERENCE.read_text(encoding="utf-8").split())
+    assert [] == [sentence for sentence in sentences if sentence not in text]
+
+
+def test_example_of_the_reference(folder: Path) -> None:
+    """The first example of the reference is a file that can be used."""
+    example = REFERENCE.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    config = read(folder, example)
+    assert config.tls_server_config is not None
+    assert ["prometheus"] == list(config.basic_auth_users)
