@@ -21,13 +21,14 @@ from exporter.cockpit.errors import CockpitError
 from exporter.cockpit.kill import KillAnswer
 from exporter.logs import fields
 from exporter.model import Execution, Listing
-from exporter.sidecar.audit import AuditFailed, AuditLog, Entry, Source, Unfinished, Upstream, seconds_of
+from exporter.sidecar.audit import AuditFailed, Entry, Source, Unfinished, Upstream, seconds_of
 from exporter.sidecar.identity import Principal
 from exporter.sidecar.limits import Limits
 from exporter.sidecar.outcomes import PENDING, WORDS, Outcome
 from exporter.sidecar.policy import Decision, Policy
 from exporter.sidecar.subject import Key, Subject
 from exporter.sidecar.telemetry import KillTelemetry
+from exporter.units import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,20 @@ class Cockpit(Protocol):
 
     async def kill(self, subject: Subject) -> KillAnswer:
         """Send the kill of an execution, once."""
+
+
+class Audit(Protocol):
+    """Where everything is recorded."""
+
+    async def write(self, entry: Entry) -> None:
+        """Record ``entry``; it is on the disk when this returns.
+
+        Raises:
+            AuditFailed: it is not.
+        """
+
+    def write_now(self, entry: Entry) -> None:
+        """Do what ``write`` does, without waiting for anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +197,7 @@ class Kills:
         self,
         cockpits: Mapping[str, Cockpit],
         rules: Rules,
-        audit: AuditLog,
+        audit: Audit,
         telemetry: KillTelemetry,
         *,
         clocks: Clocks | None = None,
@@ -325,9 +340,8 @@ class Kills:
         if decision.require_reason and not order.reason:
             raise Refused("denied", "A reason is required.", reason_missing=True)
         if decision.min_age and (live.started_at is None or now - live.started_at < decision.min_age):
-            raise Refused(
-                "denied", f"The rule {decision.rule} leaves runs alone that are not {decision.min_age:g} s old."
-            )
+            age = format_duration(decision.min_age)
+            raise Refused("denied", f"The rule {decision.rule} leaves runs alone that are younger than {age}.")
 
     def _check_pace(self, order: Order, live: Subject, decision: Decision, now: float) -> None:
         before = self._latest.get(live.key)
