@@ -14,6 +14,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -91,11 +92,30 @@ def bound_url(listener: socket.socket, scheme: str = "http") -> str:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to its caller."""
+    """A server that leaves signals to its caller, and gives TLS handshakes no more time than requests."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, limits: Limits) -> None:
+        super().__init__(config)
+        self._protocol = protocol_with(limits)
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": limits.arrival, "ssl_shutdown_timeout": limits.linger}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(self._connection, sock=listener, backlog=self.config.backlog, **self._tls)
+            for listener in sockets or ()
+        ]
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        return self._protocol(self.config, self.server_state, app_state={})
 
 
 async def serve(
@@ -117,7 +137,6 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
-        http=protocol_with(limits or Limits()),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -126,10 +145,7 @@ async def serve(
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain)),
     )
-    config.load()
-    # Loading makes a context from file names where it is given any; ours follows its files.
-    config.ssl = tls
-    server = _Server(config)
+    server = _Server(config, tls, limits or Limits())
 
     def stop(received: signal.Signals) -> None:
         log.info("stopping", extra=fields(signal=received.name))

@@ -146,6 +146,32 @@ def test_versions(site: Site, version: bytes, answer: bytes) -> None:
         assert answer == connection.recv(3, socket.MSG_WAITALL)
 
 
+def test_slow_handshake(site: Site) -> None:
+    """A client that does not get on with the handshake is hung up on as soon as one that sends no request."""
+    site.write(TLS)
+    command = [sys.executable, ECHO, '{"arrival": 0.5}', site.folder / "web.yml"]
+    with running(command, site.folder, name="echo") as process:
+        server = Server(process, process.listening_url())
+        for begin in (b"", hello(b"\3\3")[:20]):
+            with socket.create_connection(server.address, timeout=DEADLINE) as connection:
+                connection.sendall(begin)
+                assert b"" == connection.recv(1)
+        assert "Traceback" not in process.log
+
+
+def test_refusal_arrives_through_tls(site: Site) -> None:
+    """What is wrong with a request is said through TLS as it is without, and the connection ends."""
+    with (
+        site.serving(TLS) as server,
+        socket.create_connection(server.address, timeout=DEADLINE) as connection,
+        site.authority.trusting().wrap_socket(connection, server_hostname="localhost") as encrypted,
+    ):
+        encrypted.sendall(b"GET / HTTP/1.1\r\n" + b"X-A: aaaaaaaa\r\n" * 4096)
+        received = b"".join(iter(lambda: encrypted.recv(64 * 1024), b""))
+        assert received.startswith(b"HTTP/1.1 431 ")
+        assert received.endswith(b"the headers have more than 32768 bytes\n")
+
+
 def test_versions_can_be_raised(site: Site) -> None:
     """With min_version TLS13 a client with TLS 1.2 is refused."""
     with (
