@@ -86,6 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _begun_to_answer = False
     # Bytes that certainly belong to it: those that came after the piece in which it began.
     _later_bytes = 0
+    _head_bytes = 0
     _body_bytes = 0
     _arrival_timer: asyncio.TimerHandle | None = None
     _departure_timer: asyncio.TimerHandle | None = None
@@ -153,6 +154,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arriving = True
         self._begun_to_answer = False
         self._later_bytes = 0
+        self._head_bytes = 0
         self._body_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -161,6 +163,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.url) > self.limits.target_bytes:
             reason = f"the request target has more than {self.limits.target_bytes} bytes"
             raise self._refused(HTTPStatus.REQUEST_URI_TOO_LONG, reason)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        super().on_header(name, value)
+        self._head_bytes += len(name) + len(value) + _HEADER_OVERHEAD
+        if self._head_bytes > self.limits.head_bytes:
+            raise self._head_too_large()
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole before the application is given it."""
@@ -204,8 +213,6 @@ class GuardedProtocol(HttpToolsProtocol):
             raise self._refused(HTTPStatus.NOT_IMPLEMENTED, "the only Transfer-Encoding understood is chunked")
 
     def _check_size(self) -> None:
-        if sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers) > self.limits.head_bytes:
-            raise self._head_too_large()
         if any(name == b"content-length" and int(value) > self.limits.body_bytes for name, value in self.headers):
             raise self._body_too_large()
         if len(self.pipeline) >= self.limits.pipelined:

@@ -344,7 +344,7 @@ def test_request_in_single_bytes(usual: Server) -> None:
         pytest.param(
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
             b"X-A: aaaaaaaaaa\r\n" * 64,
-            413,
+            431,
             id="trailers",
         ),
     ],
