@@ -39,7 +39,7 @@ REFUSING = [
     Refusing("null_body", "schema"),
     Refusing("unknown_envelope", "schema"),
     Refusing("truncated_json", "not_json"),
-    Refusing("huge_json=4", "too_large"),
+    Refusing("huge_json=2", "too_large"),
     Refusing("application_failure=M2STOCK", "server_error", applications=("M2STOCK",)),
     Refusing("vanished_application=M2STOCK", "client_error", applications=("M2STOCK",)),
     Refusing("slow=30", "timeout"),
@@ -53,13 +53,13 @@ REFUSING = [
 @pytest.fixture(scope="module")
 def patient(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
     """An exporter that keeps what it knows for much longer than the tests take."""
-    yield from _reading(simulator, tmp_path_factory, "{interval: 500ms, stale_after: 1h}")
+    yield from _reading(simulator, tmp_path_factory, "{interval: 1s, stale_after: 1h}")
 
 
 @pytest.fixture(scope="module")
 def forgetful(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
-    """An exporter that shows nothing that is older than a second and a half."""
-    yield from _reading(simulator, tmp_path_factory, "{interval: 500ms, stale_after: 1500ms}")
+    """An exporter that shows nothing that is older than three seconds."""
+    yield from _reading(simulator, tmp_path_factory, "{interval: 1s, stale_after: 3s}")
 
 
 def _reading(simulator: Simulator, folders: pytest.TempPathFactory, timing: str) -> Iterator[Exporter]:

@@ -134,7 +134,8 @@ def test_a_waiting_run_can_be_killed(quiet: Quiet) -> None:
 def test_killing_twice_is_accepted_while_it_dies(quiet: Quiet) -> None:
     """A second kill of a run that is still dying is accepted, and the run ends once."""
     execution_id = quiet.run("M2STOCK", "rebuild_index_0.9", duration=None, ignore_term=True)
-    quiet.pid(execution_id)
+    # Before its first line the script does not ignore anything yet.
+    poll(lambda: "started in context" in quiet.web.get(f"/execution/{execution_id}/result").json()["result"])
     assert [quiet.kill(execution_id).status_code for _ in range(2)] == [200, 200]
     assert quiet.ended(execution_id)["outcome"] == "killed"
 
