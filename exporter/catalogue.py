@@ -9,6 +9,7 @@ the exporter's own metrics have none, because :mod:`exporter.telemetry` counts t
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -76,8 +77,9 @@ def _present(value: float | None) -> Iterator[Sample]:
 
 
 def _job_version_number(version: str) -> float | None:
-    # Versions are counters; a label of any other form has no order that PromQL could compare.
-    return float(version) if version.isascii() and version.isdigit() else None
+    # Versions are counters; one of any other form, or too large for a float, has no order that PromQL could compare.
+    is_counter = version.isascii() and version.isdigit() and len(version) <= sys.float_info.dig
+    return float(version) if is_counter else None
 
 
 _STATE_SETS = {
@@ -512,7 +514,7 @@ KILL_UPSTREAM_DURATION = Metric(
     "histogram",
     "Duration of the kill sidecar's requests to Cockpit, failed ones included.",
     ("target", "operation"),
-    values=("executions", "jobs", "kill"),
+    values=("applications", "executions", "jobs", "kill"),
 )
 KILL_CONFIRM_DURATION = Metric(
     "dumbella_kill_confirm_duration_seconds",

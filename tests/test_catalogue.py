@@ -30,6 +30,7 @@ METRICS = list(catalogue.metrics())
         ({"current_version": "0"}, "dumbella_job_current_version", [f"dumbella_job_current_version{{{JOB_TEXT}}} 0"]),
         ({"current_version": ""}, "dumbella_job_current_version", []),
         ({"current_version": "1.2-beta"}, "dumbella_job_current_version", []),
+        ({"current_version": "9" * 400}, "dumbella_job_current_version", []),
         ({"current_version": "٣"}, "dumbella_job_current_version", []),
         (
             {"published_version": "2"},
