@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import warnings
 import zoneinfo
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -89,7 +90,10 @@ def _checked_time_zone(name: str) -> str:
 def _checked_date_format(text: str) -> str:
     moment = dt.datetime(2021, 11, 22, 13, 14, 15, tzinfo=dt.UTC)
     try:
-        read = dt.datetime.strptime(moment.strftime(text), text)  # noqa: DTZ007 - only its date is looked at
+        with warnings.catch_warnings():
+            # A format without a year is refused below, in our own words.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            read = dt.datetime.strptime(moment.strftime(text), text)  # noqa: DTZ007 - only its date is looked at
     except (ValueError, re.error) as error:
         raise ValueError(f"{text!r} is not a strptime format; expected one like '%d/%m/%Y %H:%M'") from error
     if read.date() != moment.date():
