@@ -117,6 +117,57 @@ def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_fi
 
 @cli.command()
 @_config_file
+@click.option(
+    "--web.listen-address",
+    "address",
+    type=_Listen(),
+    default="127.0.0.1:9878",
+    show_default=True,
+    help="Where to serve pages and API.",
+)
+@_web_config_file
+@click.option(
+    "--insecure-no-auth", is_flag=True, help="Let everyone in, off this machine too, where kill.auth is empty."
+)
+@_common
+def sidecar(config_file: Path, address: ListenAddress, web_config_file: Path | None, *, insecure_no_auth: bool) -> None:
+    """Run the kill sidecar."""
+    from exporter.config import ConfigError, load
+    from exporter.sidecar.serve import StartRefused, serve_sidecar
+    from exporter.webaccess import WebConfigFile
+
+    config = load(config_file, purpose="sidecar")
+    web = None if web_config_file is None else WebConfigFile(web_config_file)
+    try:
+        asyncio.run(serve_sidecar(config, address, web, insecure_no_auth=insecure_no_auth))
+    except StartRefused as refused:
+        raise ConfigError([f"{config_file}: {line}" for line in str(refused).splitlines()]) from None
+
+
+@cli.group()
+@click.help_option("--help", "-h")
+def audit() -> None:
+    """Look into the kill sidecar's audit files."""
+
+
+@audit.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
+@_common
+def verify(files: tuple[Path, ...]) -> None:
+    """Follow the chain through audit files, the oldest first: exit with 0, or with 1 and what is wrong."""
+    from exporter.sidecar.chain import verify as verify_files
+
+    verdict = verify_files(files)
+    for problem in verdict.problems:
+        click.echo(problem)
+    if verdict.problems:
+        raise click.exceptions.Exit(1)
+    position = verdict.position
+    click.echo(f"{verdict.records} records, the chain is whole; its last hash is {position.hash if position else ''}")
+
+
+@cli.command()
+@_config_file
 @click.option("--online", is_flag=True, help="Also ask every target, and tell what it answered, field by field.")
 @click.option(
     "--for",

@@ -122,6 +122,7 @@ class Refused(Exception):
         self.sentence = sentence or WORDS[outcome]
         self.retry_after = retry_after
         self.reason_missing = reason_missing
+        self.decision: Decision | None = None
 
 
 class Stopping(Exception):
@@ -311,8 +312,12 @@ class Kills:
     async def _begin(self, order: Order, live: Subject) -> Kill:
         decision = self._decide(order.principal, live)
         now = self._clocks.wall()
-        self._check_conditions(order, live, decision, now)
-        self._check_pace(order, live, decision, now)
+        try:
+            self._check_conditions(order, live, decision, now)
+            self._check_pace(order, live, decision, now)
+        except Refused as refused:
+            refused.decision = decision
+            raise
         kill = Kill(
             id=uuid.uuid4().hex,
             subject=live,
@@ -481,6 +486,7 @@ class Kills:
             target=order.subject,
             reason=order.reason,
             mode=self._rules.mode,
+            decision=refused.decision,
             outcome=refused.outcome,
         )
         with contextlib.suppress(AuditFailed):

@@ -1,0 +1,134 @@
+"""The Job Manager: what runs now, per target and application, for people without Grafana at hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from exporter.cockpit.errors import CockpitError
+from exporter.model import Execution
+from exporter.sidecar.identity import Principal
+from exporter.sidecar.kills import Kill
+from exporter.sidecar.pages import Pages, Told
+from exporter.sidecar.parameters import BadParameters, link_query, read_page
+from exporter.sidecar.subject import ID, Subject
+from exporter.sidecar.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run as the Job Manager shows it."""
+
+    execution: Execution
+    running_for: float | None
+    kill_query: str
+    run_url: str
+    job_query: str
+    ongoing: Kill | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One application of one target as the Job Manager shows it; ``problem`` where it could not be read."""
+
+    target: str
+    application: str
+    rows: Sequence[Row] = ()
+    problem: str = ""
+    unreadable: int = 0
+
+
+class JobManager:
+    """The Job Manager of one sidecar.
+
+    Args:
+        pages: what all pages share.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._sidecar = pages.sidecar
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        prefix = self._pages.prefix
+        return [
+            Route(f"{prefix}/", self._pages.page(self._jobs), methods=["GET"]),
+            Route(f"{prefix}/job", self._pages.page(self._job), methods=["GET"]),
+        ]
+
+    async def _jobs(self, request: Request) -> Response:
+        principal = await self._pages.visitor(request)
+        asked = read_page(request.url.query, ("target", "application"))
+        sections = [
+            self._section(upstream, application)
+            for name, upstream in self._sidecar.upstreams.items()
+            if asked["target"] in {"", name}
+            for application in await self._applications(principal, upstream)
+            if asked["application"] in {"", application}
+        ]
+        return self._pages.rendered(
+            "jobs.html",
+            principal,
+            sections=await asyncio.gather(*sections),
+            now=self._sidecar.clock(),
+            query=request.url.query,
+        )
+
+    async def _applications(self, principal: Principal, upstream: Upstream) -> list[str]:
+        policy, name = self._sidecar.policy, upstream.target.name
+        codes = await upstream.applications()
+        return [code for code in codes if policy.may_view(principal, target=name, application=code)]
+
+    async def _section(self, upstream: Upstream, application: str) -> Section:
+        name = upstream.target.name
+        try:
+            listing = await upstream.running(application)
+        except CockpitError as error:
+            return Section(name, application, problem=error.detail)
+        rows = [self._row(upstream, execution) for execution in listing.rows]
+        return Section(name, application, rows, unreadable=listing.invalid)
+
+    def _row(self, upstream: Upstream, execution: Execution) -> Row:
+        name, code, started = upstream.target.name, execution.application, execution.started_at
+        return Row(
+            execution=execution,
+            running_for=None if started is None else self._sidecar.clock() - started,
+            kill_query=link_query(name, code, execution.id, started) if ID.fullmatch(execution.id) else "",
+            run_url=upstream.run_url(code, execution.job_id),
+            job_query=urlencode({"target": name, "application": code, "job": execution.job_id})
+            if ID.fullmatch(execution.job_id)
+            else "",
+            ongoing=self._sidecar.kills.ongoing(Subject.of(name, execution)),
+        )
+
+    async def _job(self, request: Request) -> Response:
+        principal = await self._pages.visitor(request)
+        asked = read_page(request.url.query, ("target", "application", "job"))
+        if not all(asked.values()):
+            raise BadParameters("Exactly these parameters are expected: target, application, job.")
+        upstream = self._pages.viewed(principal, asked["target"], asked["application"])
+        jobs, listing = await asyncio.gather(
+            upstream.jobs(asked["application"]), upstream.running(asked["application"])
+        )
+        job = next((job for job in jobs.rows if job.id == asked["job"]), None)
+        rows = [self._row(upstream, execution) for execution in listing.rows if execution.job_id == asked["job"]]
+        if job is None and not rows:
+            raise Told(HTTPStatus.NOT_FOUND, "No such job", "Cockpit lists no job with this id in this application.")
+        return self._pages.rendered(
+            "job.html",
+            principal,
+            job=job,
+            asked=asked,
+            section=Section(asked["target"], asked["application"], rows),
+            run_url=upstream.run_url(asked["application"], asked["job"]),
+            now=self._sidecar.clock(),
+            query=request.url.query,
+        )
