@@ -114,7 +114,7 @@ class JobManager:
         asked = read_page(request.url.query, ("target", "application", "job"))
         if not all(asked.values()):
             raise BadParameters("Exactly these parameters are expected: target, application, job.")
-        upstream = self._pages.viewed(principal, asked["target"], asked["application"])
+        upstream = await self._pages.viewed(principal, asked["target"], asked["application"])
         jobs, listing = await asyncio.gather(
             upstream.jobs(asked["application"]), upstream.running(asked["application"])
         )

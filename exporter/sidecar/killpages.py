@@ -66,7 +66,7 @@ class KillPages:
         principal = await self._sidecar.person(request, fresh=False)
         link = read_link(request.url.query)
         self._pages.count_page(principal)
-        upstream = self._pages.viewed(principal, link.target, link.application)
+        upstream = await self._pages.viewed(principal, link.target, link.application)
         listing, jobs = await asyncio.gather(
             upstream.running(link.application), upstream.jobs(link.application), return_exceptions=True
         )

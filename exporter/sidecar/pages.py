@@ -174,17 +174,20 @@ class Pages:
             sentence = f"You have opened many pages. Try again in {text.duration(wait + 1)}."
             raise Told(HTTPStatus.TOO_MANY_REQUESTS, "Too many pages", sentence, retry_after=wait)
 
-    def viewed(self, principal: Principal, target: str, application: str) -> Upstream:
+    async def viewed(self, principal: Principal, target: str, application: str) -> Upstream:
         """Return a target whose application somebody wants to see.
 
         Raises:
-            Told: there is no such target, or they may not.
+            Told: there is no such target or application, or they may not.
+            CockpitError: the applications are to be discovered, and cannot be read.
         """
         upstream = self.sidecar.upstreams.get(target)
         if upstream is None:
             raise Told(HTTPStatus.NOT_FOUND, "No such target", "This sidecar serves no target of this name.")
         if not self.sidecar.policy.may_view(principal, target=target, application=application):
             raise Told(HTTPStatus.FORBIDDEN, "Not for you", "No rule of the policy lets you see this application.")
+        if application not in await upstream.applications():
+            raise Told(HTTPStatus.NOT_FOUND, "No such application", "This target has no application of this code.")
         return upstream
 
 

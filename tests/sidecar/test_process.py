@@ -1,0 +1,361 @@
+"""The sidecar as a process: how it starts and does not, how it ends and crashes, and how it shares its audit file."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.sidecar.chain import verify
+from tests.installation import Simulator
+from tests.processes import COMMAND, poll, running
+from tests.processes import run as run_command
+from tests.sidecar.running import (
+    AUTH,
+    POLICY,
+    QUICK,
+    SAME_ORIGIN,
+    WIDE,
+    begin,
+    configure,
+    confirm,
+    ended,
+    final_state,
+    form,
+    free_port,
+    link,
+    sidecar,
+)
+
+TARGETS = "  targets: {simulated: {bearer_token_file: cockpit-key}}\n"
+PROXY = "  auth: [{type: proxy}]\n"
+BASIC = "  auth: [{type: basic}]\n"
+TWO_PROVIDERS = """\
+  auth: [{type: basic}, {type: proxy}]
+  trusted_proxies: [10.0.0.1]
+  policy: [{name: a, effect: allow, principals: ["user:a"]}]
+"""
+LOCAL = '  policy: [{name: all, effect: allow, principals: ["user:local"]}]\n'
+
+
+class TestStart:
+    """Which ways of starting are refused, and with which line."""
+
+    @pytest.mark.parametrize(
+        ("url", "kill", "arguments", "line"),
+        [
+            ("http://localhost:9878", "", [], "kill.targets: is missing, expected a value"),
+            ("http://grafana.example.com", TARGETS, [], "kill.public_url: is plain http off this machine"),
+            ("http://localhost:9878", TARGETS + PROXY, [], "kill.auth[0]: needs trusted_proxies"),
+            (
+                "http://localhost:9878",
+                f"{TARGETS}{PROXY}  trusted_proxies: [0.0.0.0/0]\n",
+                [],
+                "kill.trusted_proxies[0]: '0.0.0.0/0' is everybody",
+            ),
+            ("http://localhost:9878", TARGETS, ["--web.listen-address", ":0"], "kill.auth: is empty although"),
+            (
+                "https://grafana.example.com",
+                f"{TARGETS}{PROXY}  trusted_proxies: [10.0.0.1]\n",
+                ["--web.listen-address", ":0"],
+                "kill.behind_tls_proxy: is false and the sidecar is to listen off this machine",
+            ),
+            ("http://localhost:9878", TARGETS + BASIC, [], "kill.auth: has type basic, expected --web.config.file"),
+            (
+                "http://localhost:9878",
+                TARGETS + TWO_PROVIDERS,
+                [],
+                "kill.policy[0].principals[0]: 'user:a' could be of basic or proxy",
+            ),
+            (
+                "http://localhost:9878",
+                f"{TARGETS}  annotations: {{enabled: true}}\n",
+                [],
+                "kill.annotations.token_file: is missing",
+            ),
+        ],
+    )
+    def test_unsafe_start_is_refused(
+        self, tmp_path: Path, *, url: str, kill: str, arguments: list[str], line: str
+    ) -> None:
+        """What would leave kills or credentials open is refused with 2 and one line, before anything is served."""
+        files = configure(tmp_path, url, "http://127.0.0.1:1", "key", kill, web=False)
+        done = run_command("sidecar", *files, *(arguments or ["--web.listen-address", "127.0.0.1:0"]))
+        errors = [text for text in done.stderr.splitlines() if not text.startswith("ts=")]
+        assert (2, 1, True) == (done.returncode, len(errors), line in errors[0]), done.stderr
+
+    @pytest.mark.parametrize(
+        ("spoil", "line"),
+        [
+            (lambda file: file.mkdir(), "expected a file that only this sidecar writes"),
+            (lambda file: file.write_text("{}\n"), "line 1: the line is no record"),
+            (lambda file: file.symlink_to("elsewhere"), "expected a file that only this sidecar writes"),
+        ],
+    )
+    def test_unusable_audit_file_is_refused(self, tmp_path: Path, spoil: Callable[[Path], None], line: str) -> None:
+        """Without a file that can be trusted nothing is served."""
+        files = configure(tmp_path, "http://localhost:9878", "http://127.0.0.1:1", "key", TARGETS, web=False)
+        spoil(tmp_path / "audit.jsonl")
+        done = run_command("sidecar", *files, "--web.listen-address", "127.0.0.1:0")
+        assert (2, 1, True) == (done.returncode, len(done.stderr.splitlines()), line in done.stderr)
+
+    def test_missing_section_is_refused(self, tmp_path: Path) -> None:
+        """A file for the exporter alone does not start a sidecar."""
+        file = tmp_path / "dumbella.yml"
+        file.write_text('targets: [{name: a, url: "http://127.0.0.1:1", applications: [K7SALES]}]\n')
+        done = run_command("sidecar", "--config.file", file)
+        assert (2, f"{file}: kill: is missing or empty, expected the sidecar's section\n") == (
+            done.returncode,
+            done.stderr,
+        )
+
+    def test_everyone_may_be_let_in_on_demand(self, tmp_path: Path, installation: Simulator) -> None:
+        """Off this machine, no provider needs a flag that says so; every page says it, too."""
+        kill = f"{TARGETS}{LOCAL}"
+        port = free_port()
+        files = configure(tmp_path, f"http://localhost:{port}", installation.url, installation.token, kill, web=False)
+        command = [COMMAND, "sidecar", *files, "--web.listen-address", f":{port}", "--insecure-no-auth"]
+        with running(command, tmp_path, name="sidecar"):
+            page = poll(lambda: _page(f"http://localhost:{port}/"))
+        assert "Nobody has to log in here" in page
+
+    def test_second_sidecar_on_the_same_file_is_refused(self, tmp_path: Path, installation: Simulator) -> None:
+        """One audit file has one sidecar; the first one goes on."""
+        with sidecar(tmp_path, installation) as first:
+            arguments = ["--config.file", tmp_path / "dumbella-exporter.yml", "--web.config.file", tmp_path / "web.yml"]
+            done = run_command("sidecar", *arguments, "--web.listen-address", "127.0.0.1:0")
+            assert (2, True) == (done.returncode, "another process holds its lock" in done.stderr)
+            assert "Ready\n" == httpx.get(f"{first.url}/-/ready", trust_env=False).text
+
+
+def _page(url: str) -> str:
+    try:
+        return httpx.get(url, trust_env=False).text
+    except httpx.TransportError:
+        return ""
+
+
+class TestModes:
+    """Settings that change what a kill is."""
+
+    def test_dry_run_kills_nothing(self, tmp_path: Path, installation: Simulator) -> None:
+        """In dry run everything is checked and recorded, every page says so, and the run goes on."""
+        run = begin(installation)[0]
+        with sidecar(tmp_path, installation, mode="dry_run") as dry, dry.client() as client:
+            assert "This is a dry run: nothing will be sent." in client.get(link(run)).text
+            assert "dry_run" == final_state(client, confirm(client, run))
+            assert (None, 1.0) == (ended(installation, run), dry.metric("dumbella_kill_dry_run"))
+            assert [("intent", ""), ("result", "dry_run")] == dry.stages()
+
+    def test_spring_wants_its_cookie_back(self, tmp_path: Path, installation: Simulator) -> None:
+        """Where Cockpit protects itself against CSRF, its cookie is fetched and sent back as a header."""
+        run = begin(installation)[0]
+        installation.switch_faults("csrf")
+        with sidecar(tmp_path, installation, csrf="spring") as live, live.client() as client:
+            assert "confirmed" == final_state(client, confirm(client, run))
+        assert "killed" == ended(installation, run)
+
+    def test_path_prefix_is_part_of_every_address(self, tmp_path: Path, installation: Simulator) -> None:
+        """Below a path of Grafana's address, links, forms and redirects stay below that path."""
+        run = begin(installation)[0]
+        port = free_port()
+        kill = f"  mode: live\n{TARGETS}{LOCAL}"
+        url = f"http://127.0.0.1:{port}/grafana/kill-sidecar"
+        files = configure(tmp_path, url, installation.url, installation.token, kill, web=False)
+        command = [COMMAND, "sidecar", *files, "--web.listen-address", f"127.0.0.1:{port}"]
+        with (
+            running(command, tmp_path, name="sidecar"),
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        ):
+            poll(lambda: _page(f"{url}/"))
+            page = client.get(f"/grafana/kill-sidecar{link(run)}")
+            assert 'action="/grafana/kill-sidecar/kill"' in page.text
+            answer = client.post("/grafana/kill-sidecar/kill", data={**form(page), "reason": ""}, headers=SAME_ORIGIN)
+            assert answer.headers["location"].startswith("/grafana/kill-sidecar/kills/")
+            assert "confirmed" == final_state(client, answer)
+            assert 404 == client.get("/").status_code
+
+    def test_reason_is_asked_for_again(self, tmp_path: Path, installation: Simulator) -> None:
+        """Where a rule wants a reason, a form without one comes back with 422, and works when it is given."""
+        run = begin(installation)[0]
+        strict = POLICY + "      require_reason: true\n"
+        with sidecar(tmp_path, installation, policy=strict) as live, live.client() as client:
+            answer = confirm(client, run, "")
+            assert (422, True) == (answer.status_code, "A reason is required." in answer.text)
+            assert "confirmed" == final_state(client, confirm(client, run, "hangs"))
+
+    def test_pages_and_kills_are_limited(self, tmp_path: Path, installation: Simulator) -> None:
+        """Too many pages and too many kills are 429 with the time to wait."""
+        runs = begin(installation, 2)
+        narrow = "  limits: {pages_per_minute: 4, kills_per_user_10m: 1}\n" + QUICK
+        with sidecar(tmp_path, installation, more=narrow) as live, live.client() as client:
+            confirm(client, runs[0])
+            refused = confirm(client, runs[1])
+            pages = [client.get("/") for _ in range(3)]
+        assert [429, 200, 200, 429] == [answer.status_code for answer in (refused, *pages)]
+        assert (True, True) == (590 < int(refused.headers["retry-after"]) <= 601, "retry-after" in pages[-1].headers)
+        assert None is ended(installation, runs[1])
+
+    def test_kill_is_cooled_down(self, tmp_path: Path, installation: Simulator) -> None:
+        """A run that was just killed in vain is left alone for a while."""
+        run = begin(installation)[0]
+        patient = POLICY.replace("cooldown: 0s", "cooldown: 1h")
+        with sidecar(tmp_path, installation, policy=patient) as live, live.client() as client:
+            installation.switch_faults("forbidden@kill")
+            assert "rejected" == final_state(client, confirm(client, run))
+            answer = confirm(client, run)
+        assert (429, True) == (answer.status_code, "killed a moment ago" in answer.text)
+
+
+class TestEnd:
+    """Signals, crashes and restarts."""
+
+    def test_signal_ends_it_cleanly(self, tmp_path: Path, installation: Simulator) -> None:
+        """SIGTERM ends with 0, and with a record that says so."""
+        with sidecar(tmp_path, installation) as live:
+            assert 0 == live.process.stop(signal.SIGTERM)
+            assert ["start", "stop"] == [record["stage"] for record in live.records()]
+            assert live.audit.read_text() == live.process.stdout
+
+    def test_kill_under_way_is_ended_before_the_sidecar(self, tmp_path: Path, installation: Simulator) -> None:
+        """A signal while Cockpit is thinking: the answer is awaited and recorded."""
+        run = begin(installation)[0]
+        slow = WIDE + "  timeouts: {read: 1s, kill: 5s, confirm: 5s, drain: 10s}\n"
+        with sidecar(tmp_path, installation, more=slow) as live, ThreadPoolExecutor(1) as pool:
+            client = live.client()
+            fields = {**form(client.get(link(run))), "reason": ""}
+            installation.switch_faults("slow=1@kill")
+            answer = pool.submit(client.post, "/kill", data=fields, headers=SAME_ORIGIN)
+            poll(lambda: ("intent", "") in live.stages())
+            assert 0 == live.process.stop(signal.SIGTERM)
+            assert 303 == answer.result().status_code
+            client.close()
+            assert [("intent", ""), ("result", "requested")] == live.stages()[:2]
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_crash_between_intent_and_result(self, tmp_path: Path, installation: Simulator, *, gone: bool) -> None:
+        """After a crash the kill is unknown, is looked after, and is never sent again."""
+        run = begin(installation)[0]
+        port = free_port()
+        with sidecar(tmp_path, installation, port=port) as live, ThreadPoolExecutor(1) as pool:
+            client = live.client()
+            fields = {**form(client.get(link(run))), "reason": "hangs"}
+            installation.switch_faults("hang@kill")
+            answer = pool.submit(client.post, "/kill", data=fields, headers=SAME_ORIGIN)
+            poll(lambda: ("intent", "") in live.stages())
+            live.process.send(signal.SIGKILL)
+            live.process.wait()
+            assert isinstance(answer.exception(), httpx.TransportError)
+            client.close()
+            kill_id = live.records()[-1]["kill_id"]
+        installation.switch_faults()
+        if gone:
+            _end_by_hand(installation, run)
+        expected = "unknown_gone" if gone else "unknown"
+        with sidecar(tmp_path, installation, port=port) as again, again.client() as client:
+            poll(lambda: "http-equiv" not in client.get(f"/kills/{kill_id}").text)
+            assert [("intent", ""), ("result", "unknown"), ("final", expected)] == again.stages()
+            assert f"<code>{expected}</code>" in client.get(f"/kills/{kill_id}").text
+            assert () == verify([again.audit]).problems
+        assert ("killed" if gone else None) == ended(installation, run)
+
+    def test_form_outlives_a_restart_with_a_key_in_a_file(self, tmp_path: Path, installation: Simulator) -> None:
+        """With secret_file, a page that was opened before a restart can be confirmed after it."""
+        run = begin(installation)[0]
+        port = free_port()
+        tmp_path.joinpath("page-key").write_text("0123456789abcdef0123456789abcdef\n")
+        more = f"{WIDE}{QUICK}  secret_file: page-key\n"
+        with sidecar(tmp_path, installation, port=port, more=more) as live, live.client() as client:
+            fields = {**form(client.get(link(run))), "reason": ""}
+            cookies = dict(client.cookies)
+        with sidecar(tmp_path, installation, port=port, more=more) as live, live.client() as client:
+            client.cookies.update(cookies)
+            answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
+            assert "confirmed" == final_state(client, answer)
+
+
+def _end_by_hand(installation: Simulator, run: dict[str, Any]) -> None:
+    """Kill a run as somebody in Cockpit would."""
+    headers = {"Authorization": f"Bearer {installation.token}"}
+    path = f"/cockpit/api/rest/services/jobs/execution/{run['execution_id']}/kill"
+    httpx.post(f"{installation.url}{path}", headers=headers, trust_env=False).raise_for_status()
+    poll(lambda: ended(installation, run))
+
+
+class TestAuditFile:
+    """The audit file of a running sidecar."""
+
+    def test_rotation_continues_the_chain(self, tmp_path: Path, installation: Simulator) -> None:
+        """A file that is moved away is followed by one that continues it; the command verifies both."""
+        runs = begin(installation, 2)
+        with sidecar(tmp_path, installation) as live, live.client() as client:
+            final_state(client, confirm(client, runs[0]))
+            old = live.audit.rename(tmp_path / "audit.jsonl.1")
+            final_state(client, confirm(client, runs[1]))
+            done = run_command("audit", "verify", old, live.audit)
+        assert (0, True) == (done.returncode, done.stdout.startswith("8 records, the chain is whole"))
+        stages = [json.loads(line)["stage"] for line in live.audit.read_text().splitlines()]
+        assert ["checkpoint", "intent", "result", "final", "stop"] == stages
+
+    def test_edit_is_found_by_the_command(self, tmp_path: Path, installation: Simulator) -> None:
+        """The command ends with 1 and names the line that was changed."""
+        run = begin(installation)[0]
+        with sidecar(tmp_path, installation) as live, live.client() as client:
+            final_state(client, confirm(client, run))
+        live.audit.write_text(live.audit.read_text().replace('"alice"', '"malice"'))
+        done = run_command("audit", "verify", live.audit)
+        expected = f"{live.audit}: line 2: the record was altered: its hash does not fit\n"
+        assert (1, expected) == (done.returncode, done.stdout)
+
+    def test_full_disk_stops_kills_and_nothing_else(self, tmp_path: Path, installation: Simulator) -> None:
+        """When records find no room, kills are 503 and nothing is sent; pages still work, and it is counted."""
+        run = begin(installation)[0]
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        kill = f"  mode: live\n{TARGETS}{AUTH}{POLICY}{WIDE}"
+        files = configure(tmp_path, url, installation.url, installation.token, kill)
+        # The limit is in blocks of 512 or 1024 bytes, depending on the shell: room for the start, not for an intent.
+        script = f'ulimit -f 1; exec "$0" sidecar "$@" --web.listen-address 127.0.0.1:{port}'
+        tmp_path.joinpath("audit.jsonl").touch()
+        command = ["sh", "-c", script, COMMAND, *files]
+        with (
+            running(command, tmp_path, name="sidecar"),
+            httpx.Client(base_url=url, auth=("alice", "wonderland"), trust_env=False) as client,
+        ):
+            poll(lambda: "Job Manager" in _authorized(client))
+            answers = [confirm(client, run) for _ in range(3)]
+            sample = "dumbella_kill_audit_write_errors_total"
+            counted = [line for line in client.get("/metrics").text.splitlines() if line.startswith(sample)]
+            assert 200 == client.get(link(run)).status_code
+        assert {503} == {answer.status_code for answer in answers}
+        assert all("nothing was sent" in answer.text for answer in answers)
+        assert (None, True) == (ended(installation, run), float(counted[0].split()[-1]) >= 3)
+
+
+def _authorized(client: httpx.Client) -> str:
+    try:
+        return client.get("/").text
+    except httpx.TransportError:
+        return ""
+
+
+def test_only_the_sidecar_can_kill() -> None:
+    """No module outside the sidecar imports the kill call, and the exporter does not load it."""
+    package = Path(__file__).parents[2] / "exporter"
+    importing = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if "cockpit.kill" in path.read_text(encoding="utf-8")
+    }
+    assert {"sidecar"} == importing
+    script = "import sys, exporter.serve, exporter.check; print('exporter.cockpit.kill' in sys.modules)"
+    python = COMMAND.parent / "python"
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    assert "False\n" == done.stdout
