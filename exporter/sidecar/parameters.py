@@ -118,12 +118,11 @@ def read_page(query: str, names: tuple[str, ...]) -> Mapping[str, str]:
     Raises:
         BadParameters: it has other parameters, or one twice, or a value that is no id.
     """
-    found = dict.fromkeys(names, "")
-    found |= _fields(query, names, all_of_them=False)
-    for name, value in found.items():
-        if value and ID.fullmatch(value) is None:
+    given = _fields(query, names, all_of_them=False)
+    for name, value in given.items():
+        if ID.fullmatch(value) is None:
             raise BadParameters(f"The parameter {name} is not an id.")
-    return found
+    return dict.fromkeys(names, "") | given
 
 
 def _fields(text: str, names: tuple[str, ...], *, all_of_them: bool = True) -> dict[str, str]:
