@@ -5,10 +5,10 @@ VENV := .venv/bin
 DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench docs clean
+.PHONY: help demo test lint types format bench docs dashboards clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: ## Run a simulated Dumbella, the exporter and Prometheus; Ctrl-C stops all
 	@scripts/setup demo
@@ -42,6 +42,10 @@ docs: ## Write docs/metrics.md anew from the catalogue
 	$(VENV)/dumbella-exporter metrics > .cache/metrics.md
 	mv .cache/metrics.md docs/metrics.md
 
+dashboards: ## Write the Grafana dashboards and docs/dashboards.md anew from their generator
+	@scripts/setup test
+	$(VENV)/python -m dashboards
+
 clean: ## Remove everything that was made or fetched
-	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/dashboards/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
