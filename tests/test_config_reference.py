@@ -27,6 +27,7 @@ from exporter.config import (
     load,
 )
 from exporter.problems import keys_of
+from exporter.sidecar import settings
 
 FILES = Path(__file__).parent / "config" / "files"
 REFERENCE = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -38,7 +39,12 @@ SECRETS = {
     "ca.pem": "client.pem",
     "client.pem": "client.pem",
     "client.key": "client.key",
+    "cockpit-kill-key": "token",
+    "page-token-key": "page-token-key",
+    "grafana-token": "token",
 }
+_TOKEN = settings.ApiToken(name="ci", sha256="5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8")
+_AUDIT = settings.Audit(file=Path("a"))
 #: Heading → a section of that kind with nothing set that has a default.
 SECTIONS: dict[str, BaseModel] = {
     "The file": Config(),
@@ -58,6 +64,19 @@ SECTIONS: dict[str, BaseModel] = {
     "profiles.NAME.dates": Dates(),
     "profiles.NAME.paging": Paging(),
     "expectations[]": Expectation.model_construct(),
+    "kill": settings.Kill(public_url="https://a.example.com", targets={"a": settings.KillTarget()}, audit=_AUDIT),
+    "kill.auth[]` of type grafana": settings.GrafanaAuth(type="grafana", url="https://a.example.com"),
+    "kill.auth[]` of type proxy": settings.ProxyAuth(type="proxy"),
+    "kill.auth[]` of type basic": settings.BasicAuth(type="basic"),
+    "kill.auth[]` of type token": settings.TokenAuth(type="token", tokens=(_TOKEN,)),
+    "kill.auth[].tokens[]": _TOKEN,
+    "kill.targets.NAME": settings.KillTarget(),
+    "kill.view": settings.View(),
+    "kill.policy[]": settings.Rule(name="a", effect="allow", principals=("user:a",)),
+    "kill.limits": settings.KillLimits(),
+    "kill.timeouts": settings.Timeouts(),
+    "kill.audit": _AUDIT,
+    "kill.annotations": settings.Annotations(),
 }
 
 
@@ -96,6 +115,32 @@ def with_example(section: str, example: dict[str, Any]) -> dict[str, Any]:
         place = place[0] if name != part else place
     place.update(example)
     return document
+
+
+def with_kill_example(section: str, example: Any) -> dict[str, Any]:
+    """Return a document for the sidecar whose ``section`` holds the example and whose rest is as small as it can be."""
+    people = {"type": "basic"}
+    kill: dict[str, Any] = {
+        "public_url": "https://a.example.com",
+        "grafana_url": "https://a.example.com",
+        "trusted_proxies": ["10.0.0.1"],
+        "auth": [people],
+        "targets": {"production": {}},
+        "audit": {"file": "audit.jsonl"},
+    }
+    if section == "kill":
+        kill |= example
+    elif section.startswith("kill.auth[]`"):
+        kill["auth"] = [example]
+    elif section == "kill.auth[].tokens[]":
+        kill["auth"] = [people, {"type": "token", "tokens": [example]}]
+    elif section == "kill.targets.NAME":
+        kill["targets"]["production"] = example
+    else:
+        name = section.removeprefix("kill.")
+        kill[name.removesuffix("[]")] = [example] if name.endswith("[]") else example
+    target = {"name": "production", "url": "https://a.example.com", "applications": ["K7SALES"]}
+    return {"targets": [target], "kill": kill}
 
 
 def write(folder: Path, text: str) -> Path:
@@ -140,6 +185,10 @@ def test_example_of_a_key_loads(row: Row, tmp_path: Path) -> None:
     """The example beside a key has that key and loads."""
     example = yaml.safe_load(row.example)
     assert row.key in example
+    if row.section.startswith("kill"):
+        path = write(tmp_path, yaml.safe_dump(with_kill_example(row.section, example)))
+        assert ("production",) == tuple(load(path, purpose="sidecar").sidecar.targets)
+        return
     path = write(tmp_path, yaml.safe_dump(with_example(row.section, example)))
     assert ("K7SALES",) == tuple(load(path, purpose="serve").targets[0].applications)[:1]
 
