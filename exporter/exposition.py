@@ -191,40 +191,47 @@ class Block(Generic[Key, View]):
         self.openmetrics_chunks: list[Chunk] = self.chunks
 
     def update(self, views: Mapping[Key, View]) -> None:
-        """Render what differs from the last update, and join again the families that it touches."""
+        """Render what differs from the last update, and join again the families that it touches.
+
+        Whatever a metric's function raises is raised, and leaves everything as it was.
+        """
         if views is self._shown:
             return
-        self._shown = views
-        old_views, self._views = self._views, list(views.values())
-        keys = list(views)
-        if keys != self._keys:
-            self._rebuild(keys, old_views)
-            return
-        touched: set[int] = set()
-        for i in itertools.compress(itertools.count(), map(operator.is_not, self._views, old_views)):
-            view = self._views[i]
-            if self._facts(view) == self._facts(old_views[i]):
-                continue
-            for family, (column, line) in enumerate(zip(self._columns, self._render(view), strict=True)):
-                if column[i] != line:
-                    column[i] = line
-                    touched.add(family)
+        keys, new_views = list(views), list(views.values())
+        if keys == self._keys:
+            touched = self._replace_lines(new_views)
+        else:
+            self._arrange_lines(keys, new_views)
+            touched = set(range(len(self._metrics)))
+        self._keys, self._views, self._shown = keys, new_views, views
         if touched:
             self._join(touched)
 
-    def _rebuild(self, keys: list[Key], old_views: Sequence[View]) -> None:
-        """Arrange the lines anew after views came, went or moved."""
+    def _replace_lines(self, new_views: Sequence[View]) -> set[int]:
+        """Render views whose facts changed where they stand, and return the families that this touches."""
+        changed = itertools.compress(itertools.count(), map(operator.is_not, new_views, self._views))
+        rendered = [
+            (i, self._render(new_views[i])) for i in changed if self._facts(new_views[i]) != self._facts(self._views[i])
+        ]
+        touched: set[int] = set()
+        for i, lines in rendered:
+            for family, (column, line) in enumerate(zip(self._columns, lines, strict=True)):
+                if column[i] != line:
+                    column[i] = line
+                    touched.add(family)
+        return touched
+
+    def _arrange_lines(self, keys: Sequence[Key], new_views: Sequence[View]) -> None:
+        """Arrange the lines anew after views came, went or moved, rendering only those whose facts changed."""
         positions = {key: i for i, key in enumerate(self._keys)}
         rows = []
-        for key, view in zip(keys, self._views, strict=True):
+        for key, view in zip(keys, new_views, strict=True):
             i = positions.get(key)
-            if i is not None and (old_views[i] is view or self._facts(old_views[i]) == self._facts(view)):
+            if i is not None and (self._views[i] is view or self._facts(self._views[i]) == self._facts(view)):
                 rows.append(tuple(column[i] for column in self._columns))
             else:
                 rows.append(self._render(view))
-        self._keys = keys
         self._columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._metrics]
-        self._join(range(len(self._metrics)))
 
     def _render(self, view: View) -> tuple[bytes, ...]:
         """Return the lines of a view, those of each family in one piece."""

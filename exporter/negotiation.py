@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.message import Message
 
 from exporter.exposition import Format
 
@@ -50,14 +49,14 @@ def _specificity(name: str, media_type: str) -> int:
 def _ranges(header: str) -> Iterator[tuple[str, str, float]]:
     """Yield name, version and quality of each element; an unreadable quality counts as none wanted."""
     for element in header.split(","):
-        if not element.strip():
+        name, *rest = (part.strip() for part in element.split(";"))
+        if not name:
             continue
-        message = Message()
-        message["content-type"] = element.strip()
-        parameters = {key.lower(): value for key, value in message.get_params(failobj=[])[1:]}
-        name = message.get_params(failobj=[("", "")])[0][0].strip().lower()
+        parameters = {
+            key.strip().lower(): value.strip().strip('"') for key, _, value in (part.partition("=") for part in rest)
+        }
         try:
             quality = float(parameters.get("q", "1"))
         except ValueError:
             quality = 0.0
-        yield name, parameters.get("version", ""), quality if 0.0 <= quality <= 1.0 else 0.0
+        yield name.lower(), parameters.get("version", ""), quality if 0.0 <= quality <= 1.0 else 0.0

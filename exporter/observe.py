@@ -58,7 +58,10 @@ class History:
 class Run:
     """One execution in progress, as remembered between reads.
 
-    ``baseline`` runs were there before anybody looked: their start was not seen, so they count in no counter.
+    Attributes:
+        started_at: its start as reported, if it was.
+        first_seen: when it was first seen as it is now: running, once it has a start; waiting before that.
+        baseline: whether it was there before anybody looked: its start was not seen, so it counts in no counter.
     """
 
     started_at: float | None
@@ -107,7 +110,7 @@ class State:
 
     Attributes:
         since: when executions were first observed, ``None`` before the first successful list.
-        seen_at: when they were last observed.
+        seen_at: when a list last showed all of them, so that each end since then is known to be later.
         histories: per job id; kept for ``stale_after`` after a job was last listed.
         missing: since when a job with a history is no longer listed.
         running: executions in the latest successful list.
@@ -253,6 +256,16 @@ class _Draft:
         for job_id in self._histories.keys() - listed:
             if self.now - missing.setdefault(job_id, self.now) > stale_after:
                 del self._own_histories()[job_id], missing[job_id]
+                self._detach(job_id)
+
+    def _detach(self, job_id: str) -> None:
+        """Let the runs of a job whose counters are gone count nowhere: a new life begins with what then runs."""
+        for key, run in self._running.items():
+            if key[0] == job_id:
+                self._running[key] = replace(run, baseline=True)
+        for key, ended in self.pending.items():
+            if key[0] == job_id:
+                self.pending[key] = replace(ended, baseline=True)
 
     def _change_status(self, job_id: str, history: History, status: str) -> None:
         # A history that an execution opened before its job was ever listed has no status to differ from.
@@ -265,7 +278,7 @@ class _Draft:
         """Tell what started and what ended since the latest list."""
         first = self._since is None
         gap = 0.0 if self._seen_at is None else self.now - self._seen_at
-        listed = {(row.job_id, row.id): row for row in listing.rows}
+        listed = self._keyed(listing.rows)
         # Any row whose id could not be read may be the one that seems to be missing.
         if not listing.unidentified:
             for key in [key for key in self._running if key not in listed and key[1] not in listing.present]:
@@ -278,10 +291,30 @@ class _Draft:
             if run is None:
                 self._start(key, row, baseline=first)
             elif run.started_at is None and row.started_at is not None:
-                self._running[key] = replace(run, started_at=row.started_at)
+                self._running[key] = replace(run, started_at=row.started_at, first_seen=self.now)
         if first:
             self._since = self.now
-        self._seen_at = self.now
+        if first or not listing.unidentified:
+            self._seen_at = self.now
+
+    def _keyed(self, rows: Iterable[Execution]) -> dict[ExecutionKey, Execution]:
+        """Key executions by their identity, which stays the same when a row's job gets known, or no longer is."""
+        listed = {(row.job_id, row.id): row for row in rows}
+        for key in [key for key in listed if ("", key[1]) in self._running and key[0]]:
+            self._attribute(("", key[1]), key)
+        nameless = [key for key in listed if not key[0]]
+        if nameless:
+            known = {key[1]: key for key in self._running if key[0]}
+            listed |= {known[key[1]]: listed.pop(key) for key in nameless if key[1] in known}
+        return listed
+
+    def _attribute(self, nameless: ExecutionKey, key: ExecutionKey) -> None:
+        """Give a run that was seen without its job to the job."""
+        run = self._running[key] = self._running.pop(nameless)
+        if not run.baseline:
+            for job_id, change in ((nameless[0], -1), (key[0], 1)):
+                history = self._histories.get(job_id, EMPTY_HISTORY)
+                self._put(job_id, replace(history, started=history.started + change))
 
     def _start(self, key: ExecutionKey, row: Execution, *, baseline: bool) -> None:
         self._running[key] = Run(row.started_at, self.now, baseline)
@@ -294,7 +327,7 @@ class _Draft:
     def _end(self, key: ExecutionKey, *, has_results: bool, measurable: bool) -> None:
         run = self._running.pop(key)
         history = self._histories.get(key[0], EMPTY_HISTORY)
-        # Dumbella's clock may be ahead of ours: what was seen running began no later than when it was first seen.
+        # Dumbella's clock may be ahead of ours: what was seen running began no later than when it was first seen so.
         start = run.first_seen if run.started_at is None else min(run.started_at, run.first_seen)
         duration = max(0.0, self.now - start)
         history = replace(history, last_start=start, last_end=self.now, last_duration=duration if measurable else None)

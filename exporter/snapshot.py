@@ -146,7 +146,7 @@ class Assembler:
 
     def _show_jobs(self, facts: Sequence[_Facts]) -> None:
         """Make views of the jobs whose facts are not those of the snapshot before."""
-        old, self._facts = self._facts, facts
+        old = self._facts
         changed = list(itertools.compress(itertools.count(), map(operator.ne, facts, old)))
         if len(facts) == len(old) and not changed:
             return
@@ -156,7 +156,7 @@ class Assembler:
             jobs.update((_key(facts[i][0]), self._view(*facts[i])) for i in changed)
         else:
             jobs = {_key(job): self._view(job, running, history) for job, running, history in facts}
-        self._jobs = jobs
+        self._jobs, self._facts = jobs, facts
 
     def _view(self, job: Job, running: Running | None, history: History) -> JobView:
         view = self._jobs.get(_key(job))

@@ -187,6 +187,19 @@ class TestIncremental:
         page = build_page("text", [blocks.chunks("text")])
         assert page_of(after).plain.join() == page.plain.join()
 
+    def test_a_failure_to_render_leaves_nothing_half_done(self) -> None:
+        """After a view that could not be rendered, the page is what it was; the next good update is shown whole."""
+        blocks = TargetBlocks()
+        blocks.update(a_snapshot([a_view(a_job("1")), a_view(a_job("2"))]))
+        before = build_page("text", [blocks.chunks("text")]).plain.join()
+        after = a_snapshot([a_view(a_job("1", status="ERROR")), a_view(a_job("2"))])
+        broken = a_snapshot([a_view(a_job("1", status="ERROR")), a_view(a_job("2", status="NO SUCH STATUS"))])
+        with pytest.raises(KeyError):
+            blocks.update(broken)
+        assert before == build_page("text", [blocks.chunks("text")]).plain.join()
+        blocks.update(after)
+        assert page_of(after).plain.join() == build_page("text", [blocks.chunks("text")]).plain.join()
+
     def test_targets_share_families(self) -> None:
         """The samples of all targets stand together under one HELP and TYPE."""
         first, second = TargetBlocks(), TargetBlocks()

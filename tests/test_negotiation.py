@@ -39,6 +39,7 @@ PROMETHEUS_3 = (
         ("application/openmetrics-text;q=7", "text"),
         ("application/openmetrics-text;q=nan", "text"),
         (",;,=;;q=", "text"),
+        ("application/openmetrics-text;q*=utf-8''1;version*0=1", "openmetrics"),
         ("application/vnd.google.protobuf;encoding=delimited", "text"),
     ],
 )

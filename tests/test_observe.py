@@ -141,6 +141,21 @@ class TestStartsAndEnds:
         state = after((100, runs()), (110, runs(run("a"))), (120, runs(run("a", 115))), (130, runs()))
         assert (1, 1) == (state.histories["1"].started, state.histories["1"].finished("unresolved"))
 
+    def test_a_waiting_run_is_timed_from_its_start(self) -> None:
+        """Time spent waiting is no part of a run's duration once its start is known."""
+        state = after((100, runs()), (110, runs(run("a"))), (200, runs(run("a", 195))), (210, runs()))
+        assert (195, 15) == (state.histories["1"].last_start, state.histories["1"].last_duration)
+
+    @pytest.mark.parametrize("baseline", [True, False])
+    def test_a_run_whose_job_gets_known_later_is_the_same_run(self, baseline: bool) -> None:
+        """A row without a job id that gets one, or loses it again, neither ends nor starts anything."""
+        nameless, named = runs(run("a", 105, job_id="")), runs(run("a", 105))
+        first = [] if baseline else [(100, runs())]
+        state = after(*first, (110, nameless), (120, named), (130, nameless), (140, named))
+        history = state.histories["1"]
+        assert (0 if baseline else 1, 0, None) == (history.started, history.finished("unresolved"), history.last_end)
+        assert [("1", "a")] == list(state.running)
+
     def test_an_id_used_again_is_another_run(self) -> None:
         """An execution id whose start moved by a second or more stands for another run."""
         state = after((100, runs()), (110, runs(run("a", 105))), (120, runs(run("a", 118))))
@@ -168,6 +183,12 @@ class TestStartsAndEnds:
         state = after((100, runs()), (110, runs(run("a", 105))), (110 + STALE_AFTER + 1, runs()))
         history = state.histories["1"]
         assert (1, None, 0) == (history.finished("unresolved"), history.last_duration, history.duration_count)
+
+    def test_incomplete_lists_make_a_gap_too(self) -> None:
+        """While lists prove no absence, an end that shows afterwards may be long past."""
+        odd: Listing[Execution] = Listing((), 1, invalid=1, unidentified=1)
+        state = after((100, runs()), (110, runs(run("a", 105))), (150, odd), (190, odd), (200, runs()))
+        assert (1, None) == (state.histories["1"].finished("unresolved"), state.histories["1"].last_duration)
 
     def test_events_tell_what_happened(self) -> None:
         """A read returns what it inferred as events."""
@@ -206,6 +227,22 @@ class TestJobs:
         state, _ = read(state, 120 + away, runs(), listed=jobs())
         state, _ = read(state, 121 + away, runs())
         assert started == state.histories["1"].started
+
+    @pytest.mark.parametrize("has_results", [True, False])
+    def test_runs_of_a_job_that_was_let_go_belong_to_its_earlier_life(self, has_results: bool) -> None:
+        """A job that comes back late begins at 0, and a run that went on all the time is in neither counter."""
+        state = State()
+        reads = [(100, [], [job()]), (110, ["a", "b"], [job()]), (120, ["a"], []), (200, ["a"], []), (210, [], [job()])]
+        for now, ids, listed in reads:
+            state, _ = read(
+                state,
+                now,
+                runs(*(run(execution_id, 105) for execution_id in ids)),
+                listed=jobs(*listed),
+                has_results=has_results,
+            )
+        state, _ = settle(state, dict.fromkeys(due(state, 9), "done"))
+        assert (0, (0, 0, 0, 0)) == (state.histories["1"].started, state.histories["1"].outcomes)
 
     def test_a_failed_job_list_lets_nothing_go(self) -> None:
         """Jobs are let go of because a good list lacks them, never because there was no list."""
@@ -274,6 +311,7 @@ class Histories(RuleBasedStateMachine):
         self.has_results = has_results
         self.now = 1_000_000.0
         self.really_running: dict[ExecutionKey, float] = {}
+        self.listed = {"1", "2"}
         self.new_life()
 
     def new_life(self) -> None:
@@ -283,6 +321,8 @@ class Histories(RuleBasedStateMachine):
         self.baseline: set[tuple[str, str, float]] = set()
         self.started: dict[str, int] = {"1": 0, "2": 0}
         self.ended: dict[str, int] = {"1": 0, "2": 0}
+        self.remembered: set[str] = set()
+        self.missing: dict[str, float] = {}
         self.best: dict[str, tuple[int, ...]] = {}
 
     @rule(job_id=st.sampled_from("12"), number=st.integers(0, 5), skew=st.sampled_from([0, 0, 0, 500]))
@@ -296,6 +336,11 @@ class Histories(RuleBasedStateMachine):
         """An execution ends or is killed."""
         del self.really_running[data.draw(st.sampled_from(sorted(self.really_running)))]
 
+    @rule(job_id=st.sampled_from("12"))
+    def delete_or_restore(self, job_id: str) -> None:
+        """A job is no longer listed, or is listed again; its executions go on."""
+        self.listed ^= {job_id}
+
     @rule(step=st.sampled_from([1, 15, 15, 15, 100, -40]))
     def pass_time(self, step: int) -> None:
         """Time passes; sometimes the clock is set back."""
@@ -306,7 +351,7 @@ class Histories(RuleBasedStateMachine):
         """A read happens; either list may fail; a list may show a row twice."""
         rows = [run(key[1], start, key[0]) for key, start in self.really_running.items()]
         executions = None if executions_fail else runs(*rows, *(rows if twice else ()))
-        listed = None if jobs_fail else jobs(job("1"), job("2"))
+        listed = None if jobs_fail else jobs(*(job(job_id) for job_id in sorted(self.listed)))
         self.state, _ = observe(
             self.state,
             jobs=listed,
@@ -315,8 +360,23 @@ class Histories(RuleBasedStateMachine):
             stale_after=STALE_AFTER,
             has_results=self.has_results,
         )
+        if not jobs_fail:
+            self.watch_jobs()
         if not executions_fail:
             self.watch({(job_id, run_id, start) for (job_id, run_id), start in self.really_running.items()})
+
+    def watch_jobs(self) -> None:
+        """Forget a job that has been away for too long: what runs of it then belongs to its earlier life."""
+        self.remembered |= self.listed
+        for job_id in self.listed:
+            self.missing.pop(job_id, None)
+        for job_id in self.remembered - self.listed:
+            if self.now - self.missing.setdefault(job_id, self.now) > STALE_AFTER:
+                del self.missing[job_id]
+                self.remembered.discard(job_id)
+                self.best.pop(job_id, None)
+                self.started[job_id] = self.ended[job_id] = 0
+                self.baseline |= {run_key for run_key in self.seen or () if run_key[0] == job_id}
 
     def watch(self, current: set[tuple[str, str, float]]) -> None:
         """Keep the oracle's own books from a good list."""
@@ -325,7 +385,9 @@ class Histories(RuleBasedStateMachine):
         else:
             for run_key in current - self.seen:
                 self.started[run_key[0]] += 1
+                self.remembered.add(run_key[0])
             for run_key in self.seen - current:
+                self.remembered.add(run_key[0])
                 if run_key not in self.baseline:
                     self.ended[run_key[0]] += 1
                 self.baseline.discard(run_key)
@@ -337,6 +399,9 @@ class Histories(RuleBasedStateMachine):
         """The results service answers something, or nothing."""
         keys = list(due(self.state, 3))
         answers = {key: data.draw(st.sampled_from([*OUTCOMES, None])) for key in keys}
+        self.remembered |= {
+            key[0] for key, answer in answers.items() if answer or self.state.pending[key].attempts == 4
+        }
         self.state, _ = settle(self.state, answers)
 
     @rule()
@@ -370,7 +435,7 @@ class Histories(RuleBasedStateMachine):
             self.best[job_id] = counters
             assert history.duration_sum >= 0
             assert (history.last_duration or 0) >= 0
-        assert sum(self.state.durations.counts) == sum(h.duration_count for h in self.state.histories.values())
+        assert sum(self.state.durations.counts) >= sum(h.duration_count for h in self.state.histories.values())
 
 
 TestHistories = Histories.TestCase
