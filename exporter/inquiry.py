@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from exporter.cockpit.answers import Result
 from exporter.cockpit.client import AskedEndpoint, CockpitClient, Inspection
-from exporter.cockpit.errors import CockpitError, SchemaMismatch
+from exporter.cockpit.errors import ClientError, CockpitError, SchemaMismatch
 from exporter.cockpit.explanation import Explanation, explain
 from exporter.cockpit.fetch import address
 from exporter.cockpit.keys import RowKind
@@ -185,7 +185,13 @@ class _Asking:
             return self.client.result(execution_id, deadline)
 
         base = None if self.target.results is None else self.target.results.url
-        return await self.ask("results", question, base=base, id=execution_id)
+        asked = await self.ask("results", question, base=base, id=execution_id)
+        result = asked.answer
+        if result is None or result.outcome != "unresolved" or execution_id == UNKNOWN_EXECUTION:
+            return asked
+        # Outcomes of executions that Dumbella does not know are given up at once: every single one would be.
+        failure = ClientError(f"an execution that is listed as running has no result here: {result.detail}")
+        return replace(asked, answer=None, failure=failure)
 
 
 def _explained(inspection: Inspection, profile: Profile, kind: RowKind) -> Explanation:

@@ -20,13 +20,21 @@ class Publisher:
     def __init__(self, telemetry: Telemetry, targets: Iterable[str]) -> None:
         self._telemetry = telemetry
         self._blocks = {target: TargetBlocks() for target in targets}
+        # What pages are made of: the chunks of each target as of its latest snapshot, never of half of one.
+        self._chunks = {
+            format_: {target: blocks.chunks(format_) for target, blocks in self._blocks.items()} for format_ in FORMATS
+        }
         self._lock = threading.Lock()
         self._pages = {format_: self._build(format_) for format_ in FORMATS}
 
     def publish(self, snapshot: Snapshot) -> None:
         """Render what a read changed and replace the pages."""
-        self._blocks[snapshot.target.target].update(snapshot)
+        target = snapshot.target.target
+        blocks = self._blocks[target]
+        blocks.update(snapshot)
         with self._lock:
+            for format_ in FORMATS:
+                self._chunks[format_][target] = blocks.chunks(format_)
             self._pages = {format_: self._build(format_) for format_ in FORMATS}
 
     def page(self, format_: Format) -> Page:
@@ -34,5 +42,4 @@ class Publisher:
         return self._pages[format_]
 
     def _build(self, format_: Format) -> Page:
-        chunks = [blocks.chunks(format_) for blocks in self._blocks.values()]
-        return build_page(format_, chunks, self._telemetry.render(format_))
+        return build_page(format_, self._chunks[format_].values(), self._telemetry.render(format_))

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 8
 #: Results asked for after one read; the others wait for the next.
 RESULTS_PER_READ = 200
+#: Share of the interval before the next read in which no results are asked for.
+RESULTS_MARGIN = 0.1
 
 Answer = TypeVar("Answer")
 
@@ -163,7 +165,9 @@ class TargetReader:
         await asyncio.to_thread(self._digest, dict(zip(applications, answers, strict=True)), duration)
         if self.target.results is not None:
             until = begin + self._timing.interval if until is None else until
-            if await self._ask_results(min(until, loop.time() + self._timing.timeout)):
+            # The next read is to begin in time, however slow results are.
+            deadline = min(until - RESULTS_MARGIN * self._timing.interval, loop.time() + self._timing.timeout)
+            if await self._ask_results(deadline):
                 await asyncio.to_thread(self._assemble, duration)
         self.report = self._report(duration)
 

@@ -7,6 +7,7 @@ Whatever else may be found there, the exporter starts: it says in one line what 
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import tempfile
 import time
@@ -114,7 +115,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._written: tuple[int, ...] | None = None
+        self._written: list[State] = []
         self._failing = False
 
     def load(self) -> States:
@@ -148,8 +149,8 @@ class StateFile:
 
     def save(self, states: States) -> None:
         """Write the states if they are not those written last; a failure is logged once until it is over."""
-        identity = tuple(id(state) for applications in states.values() for state in applications.values())
-        if identity == self._written:
+        current = [state for applications in states.values() for state in applications.values()]
+        if len(current) == len(self._written) and all(map(operator.is_, current, self._written)):
             return
         document = _Document(
             VERSION,
@@ -175,7 +176,7 @@ class StateFile:
         if self._failing:
             log.info("state file is written again", extra=fields(state_file=self.path))
         self._failing = False
-        self._written = identity
+        self._written = current
 
 
 def _replace(path: Path, content: bytes) -> None:

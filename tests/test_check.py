@@ -208,6 +208,24 @@ target production: https://apps.example.com/cockpit, profile cockpit
 """
         )
 
+    def test_results_address_that_does_not_know_a_running_execution_is_wrong(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A 404 for an execution that is listed as running means that results are looked for in the wrong place."""
+        runs = [{"executionId": "e-1", "jobId": 101, "name": "a_0.1", "startDate": 1700000000}]
+        config = Config(targets=(target(results=Results(url="http://dumbella:8080")),))
+        code, out, err = online(config, answers({JOBS: [], EXECUTIONS: runs}), capsys)
+        assert (1, "failed: production\n") == (code, err)
+        assert out.endswith(
+            """
+  results: GET http://dumbella:8080/execution/e-1/result (N ms)
+    FAILED: client_error: an execution that is listed as running has no result here: \
+answered 404 Not Found: said by the server
+    remedy: check the application code, the base url and the profile's paths
+
+"""
+        )
+
     def test_unknown_execution_proves_that_results_are_reached(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Where nothing is running, a 404 for an execution that does not exist is what a results address answers."""
         config = Config(targets=(target(results=Results(url="http://dumbella:8080")),))

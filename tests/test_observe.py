@@ -297,6 +297,14 @@ class TestOutcomes:
         state, _ = read(state, 140, runs(), has_results=True)
         assert [("1", "b")] == list(due(state, 1))
 
+    def test_an_id_that_ends_again_before_its_first_outcome_is_known(self) -> None:
+        """Of two ends under one id the results service can only tell the later one."""
+        state = self.ENDED
+        state, _ = read(state, 130, runs(run("a", 125)), has_results=True)
+        state, events = read(state, 140, runs(), has_results=True)
+        assert (Finished(("1", "a"), "unresolved", 120),) == events
+        assert (1, 140) == (len(state.pending), state.pending["1", "a"].ended_at)
+
     def test_an_answer_to_nothing_is_ignored(self) -> None:
         """An answer about an execution that is not pending changes nothing."""
         assert (self.ENDED, ()) == settle(self.ENDED, {("9", "z"): "done"})

@@ -27,12 +27,13 @@ RUN = "6f1b3c52-0000-4000-8000-00000000000{}"
 class Installation:
     """A Cockpit whose answers a test changes as it goes: path → status and body, or an exception.
 
-    With a ``barrier`` requests are answered when as many as it waits for are under way.
+    With a ``barrier`` requests are answered when as many as it waits for are under way; the ``silent`` path never is.
     """
 
     answers: dict[str, tuple[int, Any] | Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     barrier: asyncio.Barrier | None = None
+    silent: str = ""
 
     def lists(self, application: str, jobs: list[Any], executions: list[Any]) -> None:
         """Let an application list jobs and executions."""
@@ -44,6 +45,8 @@ class Installation:
         self.asked.append(request.url.path)
         if self.barrier is not None:
             await self.barrier.wait()
+        if request.url.path == self.silent:
+            await asyncio.Event().wait()
         answer = self.answers.get(request.url.path, (404, {"status": 404, "message": "No such thing"}))
         if isinstance(answer, Exception):
             raise answer
@@ -285,6 +288,21 @@ class TestResults:
             await subject.reader.read()
             assert subject.up()
             assert 5 == subject.installation.asked.count(f"/execution/{RUN.format(1)}/result")
+
+        run(scenario, results=self.RESULTS)
+
+    def test_a_service_that_never_answers_does_not_delay_the_next_read(self) -> None:
+        """Results are asked for only until shortly before the next read is due."""
+
+        async def scenario(subject: Subject) -> None:
+            subject.installation.lists("K7SALES", [a_job()], [a_run(1)])
+            await subject.reader.read()
+            subject.installation.lists("K7SALES", [a_job()], [])
+            subject.installation.silent = f"/execution/{RUN.format(1)}/result"
+            due = asyncio.get_running_loop().time() + 2
+            await subject.reader.read(until=due)
+            assert asyncio.get_running_loop().time() < due
+            assert {"jobs": True, "executions": True, "results": False} == subject.application().collector_success
 
         run(scenario, results=self.RESULTS)
 

@@ -127,6 +127,14 @@ def test_only_changes_are_written(tmp_path: Path) -> None:
     assert path.stat().st_mtime > 0
 
 
+def test_every_new_state_is_written(tmp_path: Path) -> None:
+    """A state is told from the one before by what it is, not by where in memory it happens to lie."""
+    file = StateFile(tmp_path / "state.json")
+    for number in range(50):
+        file.save({"production": {"K7SALES": State(since=float(number))}})
+        assert {"production": {"K7SALES": State(since=float(number))}} == file.load()
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever grew to that size is not our state."""
     path = tmp_path / "state.json"
