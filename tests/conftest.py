@@ -16,7 +16,7 @@ from tests.prometheus import GENERATIONS, MissingError, real_part
 def pytest_report_header() -> list[str]:
     """Tell which package and which versions of the real parts are tested."""
     lines = [f"dumbella-exporter: {package.__version__} in {Path(package.__file__).parent}"]
-    for program in ("prometheus", "promtool"):
+    for program in ("prometheus", "promtool", "alertmanager", "amtool"):
         for generation in GENERATIONS:
             try:
                 path = prometheus.find(program, generation)

@@ -1,8 +1,9 @@
-"""Real Prometheus servers of both generations that users run."""
+"""Real Prometheus servers, with their tools and Alertmanagers, of both generations that users run."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -18,6 +19,10 @@ import pytest
 from tests.processes import running
 
 GENERATIONS = ("2.x", "3.x")
+#: Debian's names of programs come first.
+_NAMES = {"alertmanager": ("prometheus-alertmanager", "alertmanager")}
+#: The first minor version of Alertmanager that goes with Prometheus 3: it reads matchers in another way.
+_NEW_ALERTMANAGER = 27
 _CACHE = Path(__file__).parent.parent / ".cache"
 
 
@@ -26,15 +31,19 @@ class MissingError(Exception):
 
 
 def find(program: str, generation: str) -> Path:
-    """Return the path of ``prometheus`` or ``promtool`` of one generation: fetched for the project, or on PATH.
+    """Return the path of a program of one generation: fetched for the project, or on PATH.
+
+    Args:
+        program: ``prometheus``, ``promtool``, ``alertmanager`` or ``amtool``.
+        generation: one of ``GENERATIONS``.
 
     Raises:
         MissingError: neither place has it.
     """
-    major = generation.removesuffix(".x")
-    for folder in (f"{_CACHE}/prometheus-{major}/usr/bin", os.environ.get("PATH", "")):
-        path = shutil.which(program, path=folder)
-        if path is not None and version(Path(path)).startswith(f"{major}."):
+    folders = (f"{_CACHE}/prometheus-{generation.removesuffix('.x')}/usr/bin", os.environ.get("PATH", ""))
+    for folder, name in itertools.product(folders, _NAMES.get(program, (program,))):
+        path = shutil.which(name, path=folder)
+        if path is not None and _generation(version(Path(path))) == generation:
             return Path(path)
     raise MissingError(f"{program} {generation} is neither on PATH nor fetched; scripts/setup test says why")
 
@@ -49,8 +58,15 @@ def real_part(program: str, generation: str) -> Path:
         pytest.skip(str(error))
 
 
+def _generation(of_version: str) -> str:
+    major, minor = of_version.split(".")[:2]
+    if major == "0":
+        return "2.x" if int(minor) < _NEW_ALERTMANAGER else "3.x"
+    return f"{major}.x"
+
+
 def version(program: Path) -> str:
-    """Return the version that ``prometheus`` or ``promtool`` reports."""
+    """Return the version that a program of Prometheus or Alertmanager reports."""
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - found above
     # promtool 2 prints its version to standard error.
     return (answer.stdout + answer.stderr).split("version ", 1)[1].split(" ", 1)[0]
