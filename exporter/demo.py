@@ -1,4 +1,4 @@
-"""Everything that is needed to look around, as one command: a simulated Dumbella, the exporter, and Prometheus.
+"""Everything that is needed to look around, as one command: a simulated Dumbella and all that watches it.
 
 Each part is a child process, started as an operator would start it, with its configuration and output in a temporary
 folder. When a part fails, or a signal asks to stop, all of them end and the folder goes.
@@ -33,6 +33,13 @@ targets:
     results: {{url: "{simulator}"}}
 expectations:
   - {{job: "nightly_*", max_runtime: 30s, success_every: 1m}}
+kill:
+  mode: live
+  public_url: http://{sidecar}
+  targets: {{demo: {{}}}}
+  policy: [{{name: everyone, effect: allow, principals: ["user:local"]}}]
+  limits: {{pages_per_minute: 60, kills_per_user_10m: 50, kills_per_target_10m: 50}}
+  audit: {{file: {folder}/audit.jsonl}}
 """
 
 _PROMETHEUS_CONFIGURATION = """\
@@ -40,6 +47,8 @@ global: {{scrape_interval: 5s}}
 scrape_configs:
   - job_name: dumbella-exporter
     static_configs: [{{targets: ["{exporter}"]}}]
+  - job_name: dumbella-sidecar
+    static_configs: [{{targets: ["{sidecar}"]}}]
 """
 
 _LATE = (
@@ -76,6 +85,7 @@ class Addresses:
 
     simulator: ListenAddress
     exporter: ListenAddress
+    sidecar: ListenAddress
     prometheus: ListenAddress
 
 
@@ -87,11 +97,13 @@ async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
         say: shows a line to the person who started it.
 
     Raises:
-        ListenError: the address of the simulator or the exporter is taken.
+        ListenError: the address of the simulator, the exporter or the sidecar is taken.
         ChildFailed: a part did not start, or ended on its own.
     """
     _ensure_free("simulator", addresses.simulator)
     _ensure_free("exporter", addresses.exporter)
+    # The sidecar's configuration names its address.
+    addresses = replace(addresses, sidecar=_ensure_free("sidecar", addresses.sidecar))
     addresses = _with_free_prometheus(addresses, say)
     running = asyncio.create_task(_run(addresses, say))
 
@@ -108,9 +120,11 @@ async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
         await running
 
 
-def _ensure_free(part: str, address: ListenAddress) -> None:
+def _ensure_free(part: str, address: ListenAddress) -> ListenAddress:
+    """Return an address that nobody listens on, with the port that the system chooses in place of port 0."""
     try:
-        bind(address).close()
+        with bind(address) as listener:
+            return replace(address, port=listener.getsockname()[1])
     except ListenError as error:
         raise ListenError(f"{error}; stop what uses it, or give the {part} another port") from None
 
@@ -132,7 +146,8 @@ async def _run(addresses: Addresses, say: Callable[[str], None]) -> None:
         async with contextlib.AsyncExitStack() as stack:
             simulator = await stack.enter_async_context(_simulator(folder, addresses))
             exporter = await stack.enter_async_context(_exporter(folder, addresses, simulator))
-            parts = [simulator, exporter]
+            sidecar = await stack.enter_async_context(_sidecar(folder, addresses))
+            parts = [simulator, exporter, sidecar]
             binary = shutil.which("prometheus")
             if binary is not None:
                 parts.append(await stack.enter_async_context(_prometheus(folder, addresses, exporter, binary)))
@@ -173,7 +188,11 @@ async def _simulator(folder: Path, addresses: Addresses) -> AsyncIterator[Child]
 @contextlib.asynccontextmanager
 async def _exporter(folder: Path, addresses: Addresses, simulator: Child) -> AsyncIterator[Child]:
     file = folder / "dumbella-exporter.yml"
-    file.write_text(_EXPORTER_CONFIGURATION.format(simulator=simulator.url, applications=_APPLICATIONS, folder=folder))
+    file.write_text(
+        _EXPORTER_CONFIGURATION.format(
+            simulator=simulator.url, applications=_APPLICATIONS, folder=folder, sidecar=addresses.sidecar
+        )
+    )
     command = _own_command("serve", "--config.file", file, "--web.listen-address", addresses.exporter)
     async with _running("exporter", command, folder) as part:
         part.url = await part.wrote(_LISTENING)
@@ -182,9 +201,21 @@ async def _exporter(folder: Path, addresses: Addresses, simulator: Child) -> Asy
 
 
 @contextlib.asynccontextmanager
+async def _sidecar(folder: Path, addresses: Addresses) -> AsyncIterator[Child]:
+    file = folder / "dumbella-exporter.yml"
+    command = _own_command("sidecar", "--config.file", file, "--web.listen-address", addresses.sidecar)
+    async with _running("sidecar", command, folder) as part:
+        part.url = await part.wrote(_LISTENING)
+        await part.answered(f"{part.url}/-/ready")
+        yield part
+
+
+@contextlib.asynccontextmanager
 async def _prometheus(folder: Path, addresses: Addresses, exporter: Child, binary: str) -> AsyncIterator[Child]:
     file = folder / "prometheus.yml"
-    file.write_text(_PROMETHEUS_CONFIGURATION.format(exporter=exporter.url.removeprefix("http://")))
+    file.write_text(
+        _PROMETHEUS_CONFIGURATION.format(exporter=exporter.url.removeprefix("http://"), sidecar=addresses.sidecar)
+    )
     command = [
         binary,
         f"--config.file={file}",
@@ -218,6 +249,9 @@ def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
     yield ""
     yield "Metrics:"
     yield f"  curl -s {urls['exporter']}/metrics | grep ^dumbella_job_status"
+    yield ""
+    yield "What is running now, and a way to kill it (the processes are real, and only the demo's):"
+    yield f"  {urls['sidecar']}/"
     if "Prometheus" in urls:
         yield ""
         yield f"Questions to ask at {urls['Prometheus']}/graph:"

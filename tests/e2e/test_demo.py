@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -13,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.installation import APPLICATIONS, Exporter, Simulator
-from tests.processes import COMMAND, Process, eventually, run, running
+from tests.processes import COMMAND, Process, eventually, poll, run, running
 from tests.prometheus import Prometheus, real_part
 
-FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in ("simulator", "exporter", "prometheus")]
+FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in ("simulator", "exporter", "sidecar", "prometheus")]
 _MARK = "DUMBELLA_EXPORTER_TEST"
 
 
@@ -144,11 +146,26 @@ def test_without_prometheus_the_demo_says_so(tmp_path: Path, path_without_promet
         assert demo.left() == []
 
 
+def test_a_newcomer_kills_a_real_process(tmp_path: Path, path_without_prometheus: str) -> None:
+    """From the demo's Job Manager, a link and a form end a run whose process is then gone."""
+    with (
+        demonstrating(tmp_path, path=path_without_prometheus) as demo,
+        httpx.Client(base_url=demo.url("sidecar"), trust_env=False) as client,
+    ):
+        link = poll(lambda: re.search(r'href="(/kill\?[^"]+)"', client.get("/").text))[1]
+        page = client.get(html.unescape(link))
+        fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page.text)}
+        answer = client.post("/kill", data={**fields, "reason": ""}, headers={"sec-fetch-site": "same-origin"})
+        poll(lambda: "Confirmed" in client.get(answer.headers["location"]).text)
+        history = httpx.get(f"{demo.url('simulator')}/-/history", trust_env=False).json()
+        assert ["killed"] == [run["outcome"] for run in history if run["execution_id"] == fields["execution"]]
+
+
 def test_nothing_survives_a_killed_demo(tmp_path: Path, path_with_prometheus: str) -> None:
     """When the demo itself is killed, its parts and the jobs that run in them end, too."""
     with demonstrating(tmp_path, path=path_with_prometheus) as demo:
         folder = demo.folder
-        assert len(demo.left()) >= 4
+        assert len(demo.left()) >= 5
         demo.process.send(signal.SIGKILL)
 
         def all_gone() -> None:
