@@ -280,3 +280,17 @@ def test_job_manager_leads_to_the_same_page(browser: Browser, live: Sidecar, run
         page.wait_for_load_state()
         page.click("button")
         assert "confirmed" == state_of(page)
+
+
+def test_sessions_leave_no_trace(browser: Browser, live: Sidecar, run: dict[str, Any]) -> None:
+    """Neither Grafana's cookie nor ours nor a page's token is in the log, the audit, the metrics or a page."""
+    with person(browser) as context:
+        page = opened(context, live.url + link(run))
+        token = page.locator("input[name=token]").input_value()
+        page.click("button")
+        assert "confirmed" == state_of(page)
+        secrets = [token, "-session", *(cookie["value"] for cookie in context.cookies())]
+        pages = page.content()
+        page.goto(f"{live.url}/metrics")
+        everything = pages + page.content() + live.process.log + live.process.stdout + live.audit.read_text()
+    assert [] == [secret for secret in secrets if secret in everything]

@@ -13,6 +13,7 @@ from exporter.sidecar.chain import verify
 from tests.installation import Simulator
 from tests.processes import poll
 from tests.sidecar.running import (
+    JOB,
     PASSWORD,
     SAME_ORIGIN,
     Sidecar,
@@ -490,6 +491,50 @@ class TestHostileNames:
         assert 200 == page.status_code
         assert [] == re.findall(r"<script|<img|onerror=[^&]|[\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page.text)
         assert len(page.text) < 200_000
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "etl_</script><script>alert(1)</script>\"'`{{7*7}}",
+            "etl_\u202egnp.exe\u2066\x1b[31m\r\n\tts=2026 level=error",
+            "etl_" + "x" * 60_000,
+        ],
+    )
+    def test_name_is_inert_on_its_way(
+        self, live: Sidecar, installation: Simulator, run: dict[str, Any], name: str
+    ) -> None:
+        """On the page, in the state, in the API, in the audit and in the log, a name is a name."""
+        installation.control("PATCH", f"jobs/K7SALES/{run['job_id']}", json={"name": name})
+        before = len(live.records())
+        try:
+            with live.client() as client:
+                pages = [client.get(link(run)), client.get(f"/job?{_job_query(run)}")]
+                answer = client.post("/kill", data={**form(pages[0]), "reason": name[:400]}, headers=SAME_ORIGIN)
+                if answer.status_code == 400:
+                    answer = client.post("/kill", data={**form(pages[0]), "reason": "odd"}, headers=SAME_ORIGIN)
+                assert "confirmed" == final_state(client, answer)
+                pages.append(client.get(answer.headers["location"]))
+            with live.api() as program:
+                kill = program.get(f"/kills/{live.records()[before]['kill_id']}").json()
+        finally:
+            installation.control("PATCH", f"jobs/K7SALES/{run['job_id']}", json={"name": JOB})
+        for page in pages:
+            assert [] == re.findall(r"<script|[\x00-\x09\x0b-\x1f\u202a-\u202e\u2066-\u2069]", _names_in(page.text))
+            assert len(page.text) < 50_000
+        assert name == kill["execution"]["job_name"]
+        audited = live.records()[before]["target"]["job_name"]
+        assert name[:512] == audited[:512]
+        assert [] == [line for line in live.audit.read_text().splitlines() if not line.isprintable()]
+        assert [] == [line for line in live.process.log.splitlines() if not line.startswith("ts=")]
+
+
+def _job_query(run: dict[str, Any]) -> str:
+    return f"target=simulated&application={run['application']}&job={run['job_id']}"
+
+
+def _names_in(page: str) -> str:
+    """Return what stands in place of names: headings, titles and isolated text."""
+    return "".join(re.findall(r"<(?:bdi|title|h1)[^>]*>(.*?)</(?:bdi|title|h1)>", page, re.DOTALL))
 
 
 def test_log_has_one_line_per_event(live: Sidecar) -> None:
