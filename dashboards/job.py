@@ -20,7 +20,7 @@ VARIABLES = (
     *SELECTION,
     Variable(
         "job_name",
-        "Job",
+        "Job name",
         "Name of a job. It stays when the job is deleted and uploaded again.",
         'label_values(dumbella_job_info{job=~"$job", instance=~"$instance", target=~"$target", '
         'application=~"$application"}, job_name)',
@@ -29,7 +29,7 @@ VARIABLES = (
     ),
     Variable(
         "job_id",
-        "Id",
+        "Job id",
         "Ids that jobs of this name have or had.",
         'label_values(dumbella_job_info{job=~"$job", instance=~"$instance", target=~"$target", '
         'application=~"$application", job_name=`${job_name:raw}`}, job_id)',

@@ -83,7 +83,7 @@ STATS = (
 )
 
 JOBS = table(
-    "Jobs",
+    "All jobs",
     "Which jobs are there, and which need attention? Trouble comes first. Name leads to the job; Published version "
     "says where it is not the current one; Runs in range counts the runs seen to start in the selected time range.",
     SELECTED.one(f"{JOB}, job_type, execution_mode", "dumbella_job_info"),

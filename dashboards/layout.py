@@ -90,7 +90,7 @@ DATA_SOURCE_VARIABLE: Json = {
 SELECTION = (
     Variable(
         "job",
-        "Scrape job",
+        "Job",
         "Of Prometheus: which exporters and sidecars are asked.",
         'label_values({__name__=~"dumbella_up|dumbella_kill_info"}, job)',
     ),

@@ -1,0 +1,24 @@
+// What Grafana makes of Prometheus' answers: transformations, overrides, texts, colours and links, by Grafana's own code.
+'use strict';
+
+// @grafana/data expects a browser. react-use looks for one only while it is loaded, and then wants all of it.
+require('react-use');
+globalThis.window = { addEventListener() {}, location: { origin: 'http://grafana.example.com' } };
+Object.defineProperty(globalThis, 'navigator', { value: { languages: ['en'], userAgent: 'node' } });
+const data = require('@grafana/data');
+const { firstValueFrom } = require('rxjs');
+
+data.standardTransformersRegistry.setInit(() =>
+  Object.values(data.standardTransformers).map((transformation) => ({
+    id: transformation.id,
+    name: transformation.name,
+    transformation: () => Promise.resolve(transformation),
+  })),
+);
+data.locationUtil.initialize({
+  config: { appSubUrl: '' },
+  getVariablesUrlParams: () => ({}),
+  getTimeRangeForUrl: () => ({ from: 'now-1h', to: 'now' }),
+});
+
+exports.data = data;
