@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,3 +102,9 @@ def sections() -> dict[str, str]:
     """Return the sections of the runbooks by their headings."""
     _, *parts = re.split(r"^## (.+)$", (ALERTS / "runbooks.md").read_text(), flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def dashboards() -> dict[str, Any]:
+    """Return the shipped dashboards by their uids."""
+    found = [json.loads(file.read_text()) for file in (ALERTS.parent / "dashboards").glob("*.json")]
+    return {dashboard["uid"]: dashboard for dashboard in found}
