@@ -140,8 +140,9 @@ class FakeCockpit:
     def start(
         self, execution_id: str, *, started_at: float | None = 1_699_999_000.0, job: str = "etl_load_0.1"
     ) -> Subject:
-        """Begin a run and return it."""
-        self.runs[execution_id] = Execution("K7SALES", execution_id, "4711", job, started_at)
+        """Begin a run and return it; a job's id follows from its name."""
+        job_id = str(4711 + sum(job.encode()))
+        self.runs[execution_id] = Execution("K7SALES", execution_id, job_id, job, started_at)
         return Subject.of("production", self.runs[execution_id])
 
     async def running(self, application: str) -> Listing[Execution]:

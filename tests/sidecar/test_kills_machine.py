@@ -62,7 +62,11 @@ class Machine(RuleBasedStateMachine):
         self.audit.broken = False
         self._run(pass_time(self.time, 40))
         self._run(self.kills.close(0))
+        self._run(self._answered())
         self.loop.close()
+
+    async def _answered(self) -> None:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def _sidecar(self) -> Any:
         async def make() -> Any:
