@@ -19,8 +19,8 @@ import pytest
 from tests.processes import running
 
 GENERATIONS = ("2.x", "3.x")
-#: Debian's names of programs come first.
-_NAMES = {"alertmanager": ("prometheus-alertmanager", "alertmanager")}
+#: Programs that Debian's packages install under another name.
+_NAMES = {"alertmanager": ("alertmanager", "prometheus-alertmanager")}
 #: The first minor version of Alertmanager that goes with Prometheus 3: it reads matchers in another way.
 _NEW_ALERTMANAGER = 27
 _CACHE = Path(__file__).parent.parent / ".cache"
