@@ -5,7 +5,7 @@ VENV := .venv/bin
 DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench docs dashboards clean
+.PHONY: help demo test lint types format bench docs alerts dashboards clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ docs: ## Write docs/metrics.md anew from the catalogue
 	@mkdir -p .cache
 	$(VENV)/dumbella-exporter metrics > .cache/metrics.md
 	mv .cache/metrics.md docs/metrics.md
+
+alerts: ## Write docs/alerts.md and the alerts for Kubernetes anew from the rules
+	@scripts/setup test
+	$(VENV)/python -m alerts
 
 dashboards: ## Write the Grafana dashboards and docs/dashboards.md anew from their generator
 	@scripts/setup test
