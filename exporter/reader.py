@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.cockpit import CockpitClient, CockpitError
@@ -19,30 +19,38 @@ from exporter.config import Config, Target
 from exporter.failures import FailureLog
 from exporter.logs import fields
 from exporter.model import Execution, Job, Listing
-from exporter.observe import Event, ExecutionKey, Finished, Outcome, Started, State, StatusChanged, due, observe, settle
-from exporter.snapshot import ApplicationRead, Assembler, Snapshot, attribute
+from exporter.observe import Event, Finished, Started, State, StatusChanged, observe, settle
+from exporter.outcomes import ask_outcomes
+from exporter.snapshot import ApplicationRead, Assembler, Snapshot, TargetView, attribute
 from exporter.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-#: Requests that one target gets at a time.
+#: Lists that one target is asked for at a time.
 CONCURRENCY = 8
-#: Results asked for after one read; the others wait for the next.
-RESULTS_PER_READ = 200
 #: Share of the interval before the next read in which no results are asked for.
 RESULTS_MARGIN = 0.1
+#: Share of the interval by which a read may begin late without being skipped.
+TOLERANCE = 0.1
+#: Whole error texts logged after one read.
+ERRORS_LOGGED = 20
 
 Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one application: the last good lists, when they were read, and what was observed."""
+    """What is known of one application: the last good lists, when they were read, and what was observed.
+
+    ``jobs_read_at`` is in seconds since the epoch; the other moments are steady.
+    """
 
     jobs: Listing[Job] | None = None
-    jobs_at: float = 0.0
+    jobs_read_at: float = 0.0
+    jobs_fresh_at: float = 0.0
     executions: Listing[Execution] | None = None
-    executions_at: float = 0.0
+    executions_fresh_at: float = 0.0
+    listed_at: float = 0.0
     success: dict[str, bool] = field(default_factory=dict)
     state: State = field(default_factory=State)
 
@@ -83,6 +91,7 @@ class TargetReader:
     Args:
         publish: takes the snapshot; called in a worker thread, never twice at the same time.
         clock: the time in seconds since the epoch.
+        steady: seconds that never go back, by which data becomes stale.
         states: what was observed before a restart, per application.
     """
 
@@ -95,6 +104,7 @@ class TargetReader:
         publish: Callable[[Snapshot], None],
         *,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         states: Mapping[str, State] | None = None,
     ) -> None:
         self.target = target
@@ -105,8 +115,11 @@ class TargetReader:
         self._telemetry = telemetry
         self._publish = publish
         self._clock = clock
+        self._steady = steady
+        self._latest = Snapshot(TargetView(target.name, up=False, read_duration=0.0), (), {}, {})
         self._assembler = Assembler(config, target)
         self._reads_executions = config.profile(target).executions == "supported"
+        self._applications: Sequence[str] = ()
         self._known: dict[str, _Known] = {}
         self._restored = dict(states or {})
         self._failures = FailureLog(target.name)
@@ -129,11 +142,12 @@ class TargetReader:
         while True:
             await asyncio.sleep(tick - loop.time())
             await self._guarded_read(tick + interval)
-            missed = int((loop.time() - tick) // interval)
-            if missed:
+            # A read that used up its whole timeout ends just after the next one was due: that one is late, not missed.
+            missed = int((loop.time() - tick - TOLERANCE * interval) // interval)
+            if missed > 0:
                 self._telemetry.overrun(self.target.name, missed)
                 log.warning("read overran its interval", extra=fields(target=self.target.name, skipped=missed))
-            tick += interval * (missed + 1)
+            tick += interval * (max(missed, 0) + 1)
 
     async def _guarded_read(self, until: float) -> None:
         try:
@@ -142,7 +156,8 @@ class TargetReader:
         except Exception:
             log.exception("read failed for a reason that nobody foresaw", extra=fields(target=self.target.name))
             self._broken = True
-            await asyncio.to_thread(self._assemble, 0.0)
+            down = TargetView(self.target.name, up=False, read_duration=0.0)
+            await asyncio.to_thread(self._publish, replace(self._latest, target=down))
             self.report = self._report(0.0)
 
     async def read(self, *, until: float | None = None) -> None:
@@ -154,10 +169,12 @@ class TargetReader:
         loop = asyncio.get_running_loop()
         begin = loop.time()
         self._errors.clear()
-        applications = await self._applications(begin + self._timing.timeout)
+        applications = self._applications = await self._discover(begin + self._timing.timeout)
         for application in applications:
             if application not in self._known:
                 self._known[application] = self._new(application)
+            self._known[application].listed_at = self._steady()
+        self._forget(self._steady())
         answers = await asyncio.gather(
             *(self._lists(application, begin + self._timing.timeout) for application in applications)
         )
@@ -180,16 +197,20 @@ class TargetReader:
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    async def _applications(self, deadline: float) -> Sequence[str]:
+    async def _discover(self, deadline: float) -> Sequence[str]:
+        """Return the applications to read; those found before while they cannot be found out."""
         configured = self.target.applications
         if configured != "discover":
             return configured
         found = await self._attempt("", "applications", self._client.applications(deadline))
-        if found is None:
-            return tuple(self._known)
-        for application in self._known.keys() - set(found):
-            del self._known[application]
-        return found
+        return self._applications if found is None else found
+
+    def _forget(self, now: float) -> None:
+        """Let go of applications that have been away for longer than a job may be."""
+        for application in [name for name in self._known if name not in self._applications]:
+            known = self._known[application]
+            if now - known.listed_at > self._timing.stale_after:
+                del self._known[application]
 
     async def _lists(self, application: str, deadline: float) -> _Answers:
         jobs = self._attempt(application, "jobs", self._client.jobs(application, deadline))
@@ -211,52 +232,25 @@ class TargetReader:
         return answer
 
     async def _ask_results(self, deadline: float) -> bool:
-        """Ask for the results of what ended, as many as may be; tell whether anything is known now that was not."""
-        questions = [
-            (application, key)
-            for application, known in self._known.items()
-            for key in due(known.state, RESULTS_PER_READ)
-        ][:RESULTS_PER_READ]
-        asked = {application for application, _ in questions}
-        recovered = [
-            known
-            for application, known in self._known.items()
-            if application not in asked and not known.success["results"]
-        ]
-        for known in recovered:
-            # Whatever could not be asked for was given up, and nothing waits any more.
-            known.success["results"] = True
-        if not questions:
-            return bool(recovered)
-        outcomes = await asyncio.gather(*(self._result(key, deadline) for _, key in questions))
-        answers: dict[str, dict[ExecutionKey, Outcome | None]] = {}
-        failed: dict[str, CockpitError | None] = {}
-        for (application, key), outcome in zip(questions, outcomes, strict=True):
-            failed.setdefault(application, None)
-            if isinstance(outcome, CockpitError):
-                failed[application] = outcome
-                answers.setdefault(application, {})[key] = None
-            else:
-                answers.setdefault(application, {})[key] = outcome
-        for application, error in failed.items():
+        """Ask how executions ended; tell whether anything is known now that was not."""
+        shown = [self._known[application] for application in self._applications]
+        before = [(known.state, known.success["results"]) for known in shown]
+        states = {application: self._known[application].state for application in self._applications}
+        outcomes = await ask_outcomes(self._client, states, deadline)
+        for application in self._applications:
             known = self._known[application]
-            known.success["results"] = error is None
-            if error is None:
-                self._failures.succeeded(application, "results")
-            else:
+            error = outcomes.errors.get(application)
+            if error is not None:
                 self._errors[application, "results"] = error
                 self._failures.failed(application, "results", error)
-            known.state, events = settle(known.state, answers[application])
-            self._log_events(application, events)
-        return True
-
-    async def _result(self, key: ExecutionKey, deadline: float) -> Outcome | CockpitError | None:
-        try:
-            async with self._slots:
-                result = await self._client.result(key[1], deadline)
-        except CockpitError as error:
-            return error
-        return None if result.outcome == "running" else result.outcome
+                known.success["results"] = False
+            elif application in outcomes.answers or not known.state.pending:
+                self._failures.succeeded(application, "results")
+                known.success["results"] = True
+            if application in outcomes.answers:
+                known.state, events = settle(known.state, outcomes.answers[application])
+                self._log_events(application, events)
+        return before != [(known.state, known.success["results"]) for known in shown]
 
     # --- digesting: in a worker thread, so that scrapes are answered meanwhile ---------------------------------------
 
@@ -274,11 +268,11 @@ class TargetReader:
             known.success["executions"] = answer.executions is not None
         if answer.jobs is not None:
             self._log_errors(known.jobs, answer.jobs)
-            known.jobs, known.jobs_at = answer.jobs, now
+            known.jobs, known.jobs_read_at, known.jobs_fresh_at = answer.jobs, now, self._steady()
         executions = answer.executions
         if executions is not None:
             executions = attribute(executions, known.jobs)
-            known.executions, known.executions_at = executions, now
+            known.executions, known.executions_fresh_at = executions, self._steady()
         for listing in (answer.jobs, executions):
             if listing is not None:
                 self._telemetry.mapped(self.target.name, listing.unknown_values, listing.mapping_errors)
@@ -294,43 +288,50 @@ class TargetReader:
 
     def _assemble(self, duration: float) -> None:
         """Publish what is known and fresh enough to be shown."""
-        oldest = self._clock() - self._timing.stale_after
+        oldest = self._steady() - self._timing.stale_after
+        shown = {application: self._known[application] for application in self._applications}
         reads = [
             ApplicationRead(
                 application=application,
-                jobs=known.jobs if known.jobs_at >= oldest else None,
-                read_at=known.jobs_at,
-                executions=known.executions if known.executions_at >= oldest else None,
+                jobs=known.jobs if known.jobs_fresh_at >= oldest else None,
+                read_at=known.jobs_read_at,
+                executions=known.executions if known.executions_fresh_at >= oldest else None,
                 collector_success=dict(known.success),
                 histories=known.state.histories,
                 observing_since=known.state.since,
                 durations=known.state.durations,
             )
-            for application, known in self._known.items()
+            for application, known in shown.items()
         ]
+        # Nothing to read is nothing that could be trusted: the credential may not see any application.
         up = (
-            not self._broken
+            bool(shown)
             and ("", "applications") not in self._errors
-            and all(all(known.success.values()) for known in self._known.values())
+            and all(all(known.success.values()) for known in shown.values())
         )
-        self._publish(self._assembler.assemble(reads, up=up, read_duration=duration))
+        snapshot = self._assembler.assemble(reads, up=up, read_duration=duration)
+        self._publish(snapshot)
+        self._latest = snapshot
 
     def _report(self, duration: float) -> Report:
+        shown = [self._known[application] for application in self._applications]
         failures = [
             Failure(application, endpoint, error.reason, error.detail, error.remedy)
             for (application, endpoint), error in self._errors.items()
         ]
         if self._broken:
-            failures.append(
-                Failure("", "all", "bug", "the read failed for a reason that nobody foresaw", "see the log")
-            )
+            detail = "the read failed for a reason that nobody foresaw"
+            failures.append(Failure("", "all", "bug", detail, "see the traceback in the log"))
+        elif not shown and not failures:
+            detail = "no application was found"
+            failures.append(Failure("", "applications", "empty", detail, "check what the credential may see"))
         return Report(
             finished_at=self._clock(),
             duration=duration,
             failures=tuple(failures),
-            applications=tuple(self._known),
-            jobs=sum(known.jobs.listed for known in self._known.values() if known.jobs is not None),
-            running=sum(len(known.executions.rows) for known in self._known.values() if known.executions is not None),
+            applications=tuple(self._applications),
+            jobs=sum(known.jobs.listed for known in shown if known.jobs is not None),
+            running=sum(len(known.executions.rows) for known in shown if known.executions is not None),
         )
 
     def _log_errors(self, before: Listing[Job] | None, listing: Listing[Job]) -> None:
@@ -338,18 +339,27 @@ class TargetReader:
         if before is listing:
             return
         known = set() if before is None else {(job.id, job.error) for job in before.rows if job.status == "ERROR"}
-        for job in listing.rows:
-            if job.status == "ERROR" and (job.id, job.error) not in known:
-                log.warning(
-                    "job is in error",
-                    extra=fields(
-                        target=self.target.name,
-                        application=job.application,
-                        job_id=job.id,
-                        job_name=job.name,
-                        error=job.error,
-                    ),
-                )
+        new = [
+            job
+            for job in listing.rows
+            if job.status == "ERROR" and (job.id, job.error) not in known and self.target.jobs.admits(job.name)
+        ]
+        for job in new[:ERRORS_LOGGED]:
+            log.warning(
+                "job is in error",
+                extra=fields(
+                    target=self.target.name,
+                    application=job.application,
+                    job_id=job.id,
+                    job_name=job.name,
+                    error=job.error,
+                ),
+            )
+        if len(new) > ERRORS_LOGGED:
+            log.warning(
+                "more jobs are in error",
+                extra=fields(target=self.target.name, application=new[0].application, jobs=len(new) - ERRORS_LOGGED),
+            )
 
     def _log_events(self, application: str, events: Iterable[Event]) -> None:
         where: dict[str, Any] = {"target": self.target.name, "application": application}

@@ -6,14 +6,18 @@ Whatever else may be found there, the exporter starts: it says in one line what 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import operator
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 VERSION = 1
 #: A state of this size stands for more than 200,000 jobs; a larger file is neither written nor read.
 MAX_BYTES = 64 * 1024 * 1024
+
+Number = TypeVar("Number", int, float)
 
 #: Per target and application.
 States = Mapping[str, Mapping[str, State]]
@@ -84,7 +90,6 @@ class _Document:
 
 
 _FORM = TypeAdapter(_Document)
-_VERSION_ONLY = TypeAdapter(dict[str, object])
 
 
 class _UnusableError(Exception):
@@ -93,21 +98,38 @@ class _UnusableError(Exception):
 
 def _parse(content: bytes) -> _Document:
     try:
-        version = _VERSION_ONLY.validate_json(content).get("version")
-    except ValidationError:
+        document = json.loads(content, parse_int=_integer, parse_float=_moment, parse_constant=_moment)
+    except (ValueError, RecursionError):
         raise _UnusableError("it is torn, or no state file") from None
+    version = document.get("version") if isinstance(document, dict) else None
     if version != VERSION:
         raise _UnusableError(f"it has version {version!r}, expected {VERSION}")
     try:
-        document = _FORM.validate_json(content)
+        state = _FORM.validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _UnusableError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if not all(
-        application.fits() for applications in document.targets.values() for application in applications.values()
-    ):
+    if not all(application.fits() for applications in state.targets.values() for application in applications.values()):
         raise _UnusableError("it counts other outcomes or other durations than this version")
-    return document
+    return state
+
+
+#: Counts, durations and moments are never negative, and none is larger than what a float holds exactly.
+_LARGEST = 2**53
+
+
+def _integer(text: str) -> int:
+    return _sensible(int(text))
+
+
+def _moment(text: str) -> float:
+    return _sensible(float(text))
+
+
+def _sensible(number: Number) -> Number:
+    if not 0 <= number <= _LARGEST:
+        raise ValueError("no count, duration or moment")
+    return number
 
 
 class StateFile:
@@ -116,6 +138,7 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._written: list[State] = []
+        self._writing = threading.Lock()
         self._failing = False
 
     def load(self) -> States:
@@ -126,9 +149,12 @@ class StateFile:
             log.info("no state file yet, counting starts from zero", extra=fields(state_file=self.path))
             return {}
         except (OSError, _UnusableError) as error:
+            aside = self.path.with_name(f"{self.path.name}.unusable")
+            with contextlib.suppress(OSError):
+                self.path.replace(aside)
             log.warning(
-                "state file not used, counting starts from zero; it is replaced at the next write",
-                extra=fields(state_file=self.path, why=str(error)),
+                "state file not used, counting starts from zero",
+                extra=fields(state_file=self.path, why=str(error), kept_as=aside if aside.exists() else None),
             )
             return {}
         log.info(
@@ -148,7 +174,14 @@ class StateFile:
         return content
 
     def save(self, states: States) -> None:
-        """Write the states if they are not those written last; a failure is logged once until it is over."""
+        """Write the states if they are not those written last; a failure is logged once until it is over.
+
+        Calls may come from several threads; they write one after the other.
+        """
+        with self._writing:
+            self._save(states)
+
+    def _save(self, states: States) -> None:
         current = [state for applications in states.values() for state in applications.values()]
         if len(current) == len(self._written) and all(map(operator.is_, current, self._written)):
             return

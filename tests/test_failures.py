@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from exporter.cockpit.errors import NotJSON, RequestTimeout
+from exporter.cockpit.errors import AuthRejected, NotJSON, RequestTimeout
 from exporter.failures import SUMMARY_INTERVAL, FailureLog
 
 
@@ -72,6 +72,36 @@ def test_another_reason_is_news(failures: FailureLog, caplog: pytest.LogCaptureF
     failures.failed("K7SALES", "jobs", RequestTimeout("no answer"))
     failures.failed("K7SALES", "jobs", NotJSON("200 with text/html"))
     assert ["timeout", "not_json"] == [record.__dict__["fields"]["reason"] for record in caplog.records]
+
+
+def test_another_status_is_news(failures: FailureLog, caplog: pytest.LogCaptureFixture) -> None:
+    """A credential that is refused and one that cannot be read are two failures, though both are auth."""
+    failures.failed("K7SALES", "jobs", AuthRejected("answered 401 Unauthorized", status=401))
+    failures.failed("K7SALES", "jobs", AuthRejected("the token file cannot be read"))
+    assert ["request failed"] * 2 == said(caplog)
+
+
+def test_flapping_is_summarised(failures: FailureLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """What fails and recovers all the time gets a few lines, then one now and then."""
+    for _ in range(60):
+        failures.failed("K7SALES", "jobs", RequestTimeout("no answer"))
+        failures.succeeded("K7SALES", "jobs")
+        clock.now += SUMMARY_INTERVAL / 50
+    assert ["request failed", "request succeeds again"] * 3 == said(caplog)[:6]
+    assert ["request failed", "request succeeds again"] * 6 == said(caplog)
+    assert 51 == caplog.records[6].__dict__["fields"]["failures"]
+
+
+def test_a_failure_after_a_long_time_is_a_new_one(
+    failures: FailureLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was over for long and fails again is counted from one."""
+    failures.failed("K7SALES", "jobs", RequestTimeout("no answer"))
+    failures.succeeded("K7SALES", "jobs")
+    clock.now += SUMMARY_INTERVAL
+    failures.failed("K7SALES", "jobs", RequestTimeout("no answer"))
+    assert ["request failed", "request succeeds again", "request failed"] == said(caplog)
+    assert "failures" not in caplog.records[2].__dict__["fields"]
 
 
 def test_another_endpoint_is_news(failures: FailureLog, caplog: pytest.LogCaptureFixture) -> None:

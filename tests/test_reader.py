@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from exporter.cockpit import CockpitClient
-from exporter.config import Config, Expectation, Global, Results, Target
+from exporter.config import Config, Expectation, Global, JobFilter, Results, Target
 from exporter.observe import History, State
 from exporter.reader import TargetReader
 from exporter.snapshot import ApplicationView, Running, Snapshot
@@ -73,8 +73,14 @@ class Subject:
     reader: TargetReader
     installation: Installation
     clock: Clock
+    steady: Clock
     telemetry: Telemetry
     published: list[Snapshot]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, on the wall as elsewhere."""
+        self.clock.now += seconds
+        self.steady.now += seconds
 
     @property
     def latest(self) -> Snapshot:
@@ -113,12 +119,14 @@ def run(
     )
 
     async def main() -> None:
-        installation, clock, telemetry = Installation(), Clock(), Telemetry()
+        installation, clock, steady, telemetry = Installation(), Clock(), Clock(), Telemetry()
         installation.lists("K7SALES", [a_job()], [])
         published: list[Snapshot] = []
         async with CockpitClient(target, config.profile(target), transport=httpx.MockTransport(installation)) as client:
-            reader = TargetReader(config, target, client, telemetry, published.append, clock=clock, states=states)
-            await scenario(Subject(reader, installation, clock, telemetry, published))
+            reader = TargetReader(
+                config, target, client, telemetry, published.append, clock=clock, steady=steady, states=states
+            )
+            await scenario(Subject(reader, installation, clock, steady, telemetry, published))
 
     asyncio.run(main())
 
@@ -186,14 +194,31 @@ def test_a_failed_list_shows_at_once_and_the_last_good_one_until_it_is_stale() -
         await subject.reader.read()
         good_at = subject.clock.now
         subject.installation.answers[JOBS.format("K7SALES")] = httpx.ConnectError("refused")
-        for seconds, shown in ((10, 1), (30, 1), (31, 0), (60, 0)):
-            subject.clock.now = good_at + seconds
+        for seconds, shown in ((10, 1), (20, 1), (1, 0), (30, 0)):
+            subject.pass_time(seconds)
             await subject.reader.read()
             assert (False, shown) == (subject.up(), len(subject.latest.jobs))
             assert (good_at if shown else None) == subject.application().read_at
         subject.installation.lists("K7SALES", [a_job()], [])
         await subject.reader.read()
         assert (True, 1) == (subject.up(), len(subject.latest.jobs))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_jumps_makes_nothing_stale_or_fresh(jump: float) -> None:
+    """How old data is does not depend on what the clock on the wall shows."""
+
+    async def scenario(subject: Subject) -> None:
+        await subject.reader.read()
+        subject.installation.answers[JOBS.format("K7SALES")] = httpx.ConnectError("refused")
+        subject.clock.now += jump
+        await subject.reader.read()
+        assert 1 == len(subject.latest.jobs)
+        subject.pass_time(31)
+        await subject.reader.read()
+        assert 0 == len(subject.latest.jobs)
 
     run(scenario)
 
@@ -207,7 +232,7 @@ def test_stale_executions_are_unknown_not_zero() -> None:
         subject.installation.answers[JOBS.format("K7SALES") + "/executions"] = (503, {})
         await subject.reader.read()
         assert [1] == [view.running.executions for view in subject.latest.jobs.values() if view.running]
-        subject.clock.now += 31
+        subject.pass_time(31)
         await subject.reader.read()
         assert [None] == [view.running for view in subject.latest.jobs.values()]
         assert {} == subject.latest.executions
@@ -321,6 +346,43 @@ def test_discovered_applications_come_and_go() -> None:
     run(scenario, profile="appcomposer", applications="discover")
 
 
+@pytest.mark.parametrize(("away", "started"), [(30, 1), (31, 0)])
+def test_an_application_that_comes_back_in_time_continues(away: float, started: int) -> None:
+    """An application that one discovery lacked shows nothing meanwhile, and then goes on counting where it was."""
+
+    async def scenario(subject: Subject) -> None:
+        def found(*applications: str) -> None:
+            subject.installation.answers["/cockpit/api/rest/application/all"] = (200, list(applications))
+
+        subject.installation.lists("M2STOCK", [], [])
+        found("K7SALES", "M2STOCK")
+        await subject.reader.read()
+        subject.installation.lists("K7SALES", [a_job()], [a_run(1)])
+        await subject.reader.read()
+        found("M2STOCK")
+        subject.pass_time(away)
+        await subject.reader.read()
+        assert {} == subject.latest.jobs
+        found("K7SALES", "M2STOCK")
+        await subject.reader.read()
+        assert [started] == [view.history.started for view in subject.latest.jobs.values()]
+
+    run(scenario, profile="appcomposer", applications="discover")
+
+
+def test_a_credential_that_sees_nothing_is_not_up() -> None:
+    """A discovery that finds no application at all is more likely a missing right than an empty installation."""
+
+    async def scenario(subject: Subject) -> None:
+        subject.installation.answers["/cockpit/api/rest/application/all"] = (200, [])
+        await subject.reader.read()
+        assert not subject.up()
+        assert subject.reader.report is not None
+        assert ["no application was found"] == [failure.detail for failure in subject.reader.report.failures]
+
+    run(scenario, profile="appcomposer", applications="discover")
+
+
 def test_failed_discovery_keeps_what_was_found() -> None:
     """While discovery fails the applications found before are read, and the target is not up."""
 
@@ -383,6 +445,25 @@ def test_an_error_is_logged_whole_and_once(caplog: pytest.LogCaptureFixture) -> 
 
     with caplog.at_level(logging.WARNING):
         run(scenario)
+
+
+def test_errors_of_jobs_that_are_not_shown_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A job that the filter leaves out leaves no text in the log, and many errors at once leave a summary."""
+
+    async def scenario(subject: Subject) -> None:
+        rows = [a_job(number, status="ERROR", error=f"error {number}") for number in range(1, 30)]
+        rows[0]["name"] = "tmp_x"
+        subject.installation.lists("K7SALES", rows, [])
+        await subject.reader.read()
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario, jobs=JobFilter(exclude=("tmp_*",)))
+    texts = [record.__dict__["fields"].get("error") for record in caplog.records]
+    assert [*(f"error {number}" for number in range(2, 22)), None] == texts
+    assert ("more jobs are in error", 8) == (
+        caplog.records[-1].getMessage(),
+        caplog.records[-1].__dict__["fields"]["jobs"],
+    )
 
 
 def test_a_bug_takes_the_target_down_and_not_the_reader(caplog: pytest.LogCaptureFixture) -> None:

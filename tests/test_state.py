@@ -62,7 +62,8 @@ def written() -> dict[str, Any]:
     [
         (b"", "it is torn, or no state file"),
         (json.dumps(written()).encode()[:-20], "it is torn, or no state file"),
-        (b"[1, 2]", "it is torn, or no state file"),
+        (b"[1, 2]", "it has version None, expected 1"),
+        (b"[" * 100_000, "it is torn, or no state file"),
         (b"\xff\xfe\x00", "it is torn, or no state file"),
         (json.dumps({**written(), "version": 0}).encode(), "it has version 0, expected 1"),
         (json.dumps({**written(), "version": 99}).encode(), "it has version 99, expected 1"),
@@ -74,6 +75,13 @@ def written() -> dict[str, Any]:
                 "targets.production.K7SALES.histories.1.started: Input should be a valid integer, "
                 "unable to parse string as an integer"
             ),
+        ),
+        *(
+            (
+                json.dumps(written()).replace('"started": 1', f'"started": {number}').encode(),
+                "it is torn, or no state file",
+            )
+            for number in ("1" + 400 * "0", "-5", "1e400", "NaN", "-0.5", "9007199254740993")
         ),
         (
             json.dumps(written()).replace('"started": 1', '"outcomes": [1, 2]').encode(),
@@ -88,13 +96,16 @@ def test_an_unusable_file_is_told_in_one_line(
     path = tmp_path / "state.json"
     path.write_bytes(content)
     assert {} == StateFile(path).load()
-    expected = "state file not used, counting starts from zero; it is replaced at the next write"
-    assert [(expected, why)] == messages(caplog)
+    assert [("state file not used, counting starts from zero", why)] == messages(caplog)
+    assert content == (tmp_path / "state.json.unusable").read_bytes()
 
 
 def test_a_folder_in_its_place_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A path that cannot be read or written is told and survived."""
-    file = StateFile(tmp_path)
+    (tmp_path / "state.json").mkdir()
+    (tmp_path / "state.json.unusable").mkdir()
+    (tmp_path / "state.json.unusable" / "something").touch()
+    file = StateFile(tmp_path / "state.json")
     assert {} == file.load()
     file.save(STATES)
     file.save({"production": {"K7SALES": State(since=1.0)}})
