@@ -111,7 +111,9 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def scraping(binary: Path, folder: Path, targets: Mapping[str, str], options: str = "") -> Iterator[Prometheus]:
+def scraping(
+    binary: Path, folder: Path, targets: Mapping[str, str], options: str = "", more: str = ""
+) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes every second.
 
     Args:
@@ -119,6 +121,7 @@ def scraping(binary: Path, folder: Path, targets: Mapping[str, str], options: st
         folder: for its configuration, data and output.
         targets: the address to scrape (``http://HOST:PORT`` or https) of each scrape job.
         options: further keys of every scrape job, each indented by four spaces and on a line of its own.
+        more: further sections.
     """
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "prometheus.yml"
@@ -126,7 +129,7 @@ def scraping(binary: Path, folder: Path, targets: Mapping[str, str], options: st
         f"  - job_name: {job}\n    scheme: {scheme}\n    static_configs: [{{targets: ['{address}']}}]\n{options}"
         for job, (scheme, _, address) in ((job, url.partition("://")) for job, url in targets.items())
     )
-    configuration.write_text(f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{scrapes}")
+    configuration.write_text(f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{scrapes}{more}")
     command = [
         binary,
         f"--config.file={configuration}",
