@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -536,6 +537,17 @@ def _unwise(config: Config) -> Iterator[Problem]:
             yield Problem(("profiles", name), "is used by no target, expected a target that names it")
     for position, rule in enumerate(config.expectations):
         yield from _unwise_expectation(config, rule, ("expectations", position))
+    if config.state_file is not None:
+        yield from _unwise_state_file(config.state_file)
+
+
+def _unwise_state_file(path: Path) -> Iterator[Problem]:
+    if path.is_dir():
+        yield Problem(("state_file",), "is a folder, expected the path of a file")
+    elif not path.parent.is_dir():
+        yield Problem(("state_file",), f"is in {path.parent}, which is no folder, expected one that exists")
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        yield Problem(("state_file",), f"is in {path.parent}, expected a folder that may be written to")
 
 
 def _unwise_target(target: Target, place: Place) -> Iterator[Problem]:

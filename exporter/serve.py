@@ -55,6 +55,8 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress], web
     for target in config.targets:
         telemetry.prepare(target.name, _endpoints(config, target))
     publisher = Publisher(telemetry, [target.name for target in config.targets])
+    for warning in config.warnings():
+        log.warning("configuration is unwise", extra=fields(warning=warning))
     log.info("starting", extra=fields(version=__version__, targets=len(config.targets)))
     async with AsyncExitStack() as stack:
         readers = []

@@ -170,6 +170,28 @@ class TestDefaults:
         assert "https://apps.example.com/cockpit" == load(FIXTURES / "good" / "every-key.yml").targets[0].url
 
 
+class TestStateFile:
+    """Places that a state file cannot be written to, said before anybody misses it."""
+
+    @pytest.mark.parametrize(
+        ("state_file", "warning"),
+        [
+            ("state.json", None),
+            (".", "is a folder, expected the path of a file"),
+            ("missing/state.json", "is in {folder}/missing, which is no folder, expected one that exists"),
+            ("file/state.json", "is in {folder}/file, which is no folder, expected one that exists"),
+        ],
+    )
+    def test_warns_of_a_place_that_cannot_be_written_to(
+        self, tmp_path: Path, state_file: str, warning: str | None
+    ) -> None:
+        """A folder in its place and a missing folder around it are warned of."""
+        (tmp_path / "file").touch()
+        config = Config(targets=(target(),), state_file=tmp_path / state_file)
+        expected = [] if warning is None else [f"configuration: state_file: {warning.format(folder=tmp_path)}"]
+        assert expected == config.warnings()
+
+
 class TestUnits:
     """Durations and sizes as people write them."""
 

@@ -182,6 +182,21 @@ def test_counts_survive_a_restart(quiet: Simulator, tmp_path: Path, number: sign
         eventually(lambda: _agree({"started": 2, "error": 1, "killed": 1}, job.counted(exporter)))
 
 
+def test_an_orderly_stop_saves_what_happened_last(quiet: Simulator, tmp_path: Path) -> None:
+    """What an exporter shows when it is told to stop is what the next one begins with."""
+    job = Job.add(quiet, "stopped_0.1")
+    file = exporter_configuration(quiet, tmp_path, more=f"state_file: {tmp_path / 'state.json'}\n")
+    with exporting(file) as exporter:
+        poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
+        job.run(duration=1.2, count=2)
+        eventually(lambda: _agree({"started": 2, "done": 2}, job.counted(exporter)))
+        job.run(duration=1.2, count=2)
+        eventually(lambda: _agree({"started": 4, "done": 4}, job.counted(exporter)))
+        assert exporter.process.stop() == 0
+    with exporting(file) as exporter:
+        assert {"started": 4, "done": 4} == job.counted(exporter)
+
+
 def test_a_restart_without_state_invents_nothing(quiet: Simulator, tmp_path: Path) -> None:
     """What runs when an exporter starts is a baseline: its end is in no counter."""
     job = Job.add(quiet, "baseline_0.1")
