@@ -32,9 +32,10 @@ format: ## Rewrite the code in the project's format
 	$(VENV)/ruff check --fix-only
 	$(VENV)/ruff format
 
-bench: ## Measure reads and scrapes as ratios
+bench: ## Measure reads, scrapes and kills as ratios
 	@scripts/setup test
 	$(VENV)/python -m tests.bench $(ARGS)
+	$(VENV)/python -m tests.sidecar.bench
 
 docs: ## Write docs/metrics.md anew from the catalogue
 	@scripts/setup test

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from exporter import __version__
@@ -16,7 +17,7 @@ from exporter.logs import fields
 from exporter.passwords import PasswordCheck
 from exporter.server import ListenAddress, bind, serve
 from exporter.sidecar.annotations import Annotator
-from exporter.sidecar.audit import AuditFailed, AuditLog, AuditUnusable, Entry
+from exporter.sidecar.audit import AuditFailed, AuditLog, AuditUnusable, Entry, Unfinished
 from exporter.sidecar.auth import Authentication
 from exporter.sidecar.kills import Kills, Rules
 from exporter.sidecar.limits import Limits, SlidingWindow
@@ -81,7 +82,7 @@ async def serve_sidecar(
         listener = bind(address)
         async with AsyncExitStack() as stack:
             sidecar = await _assembled(config, audit, telemetry, stack, web)
-            await sidecar.kills.resume(unfinished)
+            await _take_up(sidecar, unfinished)
             log.info("starting", extra=fields(version=__version__, mode=settings.mode, targets=len(settings.targets)))
             app = create_app(sidecar, loopback=loopback)
             if web is not None:
@@ -89,10 +90,19 @@ async def serve_sidecar(
                 app = WebAccess(app, web, PasswordCheck(), demands_login=lambda path: path == "/metrics")
             await serve(app, [listener], drain=settings.timeouts.drain, tls=tls)
             await sidecar.kills.close(settings.timeouts.drain)
-            audit.write_now(Entry("stop", mode=settings.mode))
+            # A full disk is no reason to end with a traceback: the error has been logged and counted.
+            with contextlib.suppress(AuditFailed):
+                audit.write_now(Entry("stop", mode=settings.mode))
     finally:
         audit.close()
     log.info("stopped")
+
+
+async def _take_up(sidecar: Sidecar, unfinished: Sequence[Unfinished]) -> None:
+    try:
+        await sidecar.kills.resume(unfinished)
+    except AuditFailed as error:
+        raise StartRefused(f"kill.audit.file: {sidecar.settings.audit.file}: {error}") from None
 
 
 def _is_loopback(address: ListenAddress) -> bool:

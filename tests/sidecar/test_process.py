@@ -326,7 +326,7 @@ class TestAuditFile:
         tmp_path.joinpath("audit.jsonl").touch()
         command = ["sh", "-c", script, COMMAND, *files]
         with (
-            running(command, tmp_path, name="sidecar"),
+            running(command, tmp_path, name="sidecar") as process,
             httpx.Client(base_url=url, auth=("alice", "wonderland"), trust_env=False) as client,
         ):
             poll(lambda: "Job Manager" in _authorized(client))
@@ -334,6 +334,7 @@ class TestAuditFile:
             sample = "dumbella_kill_audit_write_errors_total"
             counted = [line for line in client.get("/metrics").text.splitlines() if line.startswith(sample)]
             assert 200 == client.get(link(run)).status_code
+            assert (0, False) == (process.stop(), "traceback" in process.log.lower())
         assert {503} == {answer.status_code for answer in answers}
         assert all("nothing was sent" in answer.text for answer in answers)
         assert (None, True) == (ended(installation, run), float(counted[0].split()[-1]) >= 3)

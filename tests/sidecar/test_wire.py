@@ -520,7 +520,7 @@ class TestHostileNames:
             installation.control("PATCH", f"jobs/K7SALES/{run['job_id']}", json={"name": JOB})
         for page in pages:
             assert [] == re.findall(r"<script|[\x00-\x09\x0b-\x1f\u202a-\u202e\u2066-\u2069]", _names_in(page.text))
-            assert len(page.text) < 50_000
+            assert "x" * 201 not in page.text
         assert name == kill["execution"]["job_name"]
         audited = live.records()[before]["target"]["job_name"]
         assert name[:512] == audited[:512]
