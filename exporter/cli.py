@@ -252,16 +252,18 @@ def _part(name: str, default: str) -> Callable[[Command], Command]:
 @_part("simulator", "127.0.0.1:9876")
 @_part("exporter", "127.0.0.1:9877")
 @_part("sidecar", "127.0.0.1:9878")
+@_part("alertmanager", "127.0.0.1:9093")
 @_part("prometheus", "127.0.0.1:9090")
 @_common
-def demo(simulator: ListenAddress, exporter: ListenAddress, sidecar: ListenAddress, prometheus: ListenAddress) -> None:
-    """Run a simulated Dumbella, the exporter, the kill sidecar and, where it is installed, Prometheus."""
+def demo(**addresses: ListenAddress) -> None:
+    """Run a simulated Dumbella, the exporter, the kill sidecar and, where they are installed, Prometheus and
+    Alertmanager."""
     from exporter.child import ChildFailed
     from exporter.demo import Addresses
     from exporter.demo import demo as run_demo
 
     try:
-        asyncio.run(run_demo(Addresses(simulator, exporter, sidecar, prometheus), click.echo))
+        asyncio.run(run_demo(Addresses(**addresses), click.echo))
     except ChildFailed as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(1) from None

@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from exporter.child import Child
 from exporter.server import ListenAddress, ListenError, bind
 
@@ -43,13 +45,18 @@ kill:
 """
 
 _PROMETHEUS_CONFIGURATION = """\
-global: {{scrape_interval: 5s}}
+global: {{scrape_interval: 5s, evaluation_interval: 5s}}
+rule_files: ["{alerts}/dumbella.rules.yml"]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: [{alertmanagers}]}}]}}]}}
 scrape_configs:
   - job_name: dumbella-exporter
     static_configs: [{{targets: ["{exporter}"]}}]
   - job_name: dumbella-sidecar
     static_configs: [{{targets: ["{sidecar}"]}}]
 """
+
+#: The alert rules and the Alertmanager example: a wheel carries them in the package, a checkout has them beside it.
+_ALERTS = next(folder / "alerts" for folder in Path(__file__).parents[:2] if (folder / "alerts").is_dir())
 
 _LATE = (
     "time() - (dumbella_job_last_success_timestamp_seconds or dumbella_job_success_interval_seconds * 0"
@@ -86,6 +93,7 @@ class Addresses:
     simulator: ListenAddress
     exporter: ListenAddress
     sidecar: ListenAddress
+    alertmanager: ListenAddress
     prometheus: ListenAddress
 
 
@@ -104,7 +112,11 @@ async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
     _ensure_free("exporter", addresses.exporter)
     # The sidecar's configuration names its address.
     addresses = replace(addresses, sidecar=_ensure_free("sidecar", addresses.sidecar))
-    addresses = _with_free_prometheus(addresses, say)
+    addresses = replace(
+        addresses,
+        alertmanager=_free_instead("Alertmanager", addresses.alertmanager, say),
+        prometheus=_free_instead("Prometheus", addresses.prometheus, say),
+    )
     running = asyncio.create_task(_run(addresses, say))
 
     def stop() -> None:
@@ -129,14 +141,14 @@ def _ensure_free(part: str, address: ListenAddress) -> ListenAddress:
         raise ListenError(f"{error}; stop what uses it, or give the {part} another port") from None
 
 
-def _with_free_prometheus(addresses: Addresses, say: Callable[[str], None]) -> Addresses:
-    """Move the demo's Prometheus where there already is another one, as there often is."""
+def _free_instead(part: str, address: ListenAddress, say: Callable[[str], None]) -> ListenAddress:
+    """Move a part where there already is another one like it, as there often is."""
     try:
-        bind(addresses.prometheus).close()
+        bind(address).close()
     except ListenError as error:
-        say(f"{error}; the demo's Prometheus takes a free port instead")
-        return replace(addresses, prometheus=ListenAddress(addresses.prometheus.host, 0))
-    return addresses
+        say(f"{error}; the demo's {part} takes a free port instead")
+        return replace(address, port=0)
+    return address
 
 
 async def _run(addresses: Addresses, say: Callable[[str], None]) -> None:
@@ -148,9 +160,16 @@ async def _run(addresses: Addresses, say: Callable[[str], None]) -> None:
             exporter = await stack.enter_async_context(_exporter(folder, addresses, simulator))
             sidecar = await stack.enter_async_context(_sidecar(folder, addresses))
             parts = [simulator, exporter, sidecar]
+            alertmanager = None
+            # Debian calls it prometheus-alertmanager.
+            binary = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
+            if binary is not None:
+                alertmanager = await stack.enter_async_context(_alertmanager(folder, addresses, binary))
+                parts.append(alertmanager)
             binary = shutil.which("prometheus")
             if binary is not None:
-                parts.append(await stack.enter_async_context(_prometheus(folder, addresses, exporter, binary)))
+                prometheus = _prometheus(folder, addresses, exporter, alertmanager, binary)
+                parts.append(await stack.enter_async_context(prometheus))
             for line in _tour(folder, parts):
                 say(line)
             await asyncio.gather(*(part.ended() for part in parts))
@@ -171,7 +190,7 @@ def _own_command(*arguments: object) -> list[str]:
 
 _LISTENING = r'msg=listening url="?(http://[^\s"]+)'
 _ACCEPTED = r"token=(\S+)"
-_PROMETHEUS_LISTENING = r'msg="Listening on".* address=(\S+)'
+_SERVER_LISTENING = r'msg="Listening on".* address=(\S+)'
 
 
 @contextlib.asynccontextmanager
@@ -211,10 +230,39 @@ async def _sidecar(folder: Path, addresses: Addresses) -> AsyncIterator[Child]:
 
 
 @contextlib.asynccontextmanager
-async def _prometheus(folder: Path, addresses: Addresses, exporter: Child, binary: str) -> AsyncIterator[Child]:
+async def _alertmanager(folder: Path, addresses: Addresses, binary: str) -> AsyncIterator[Child]:
+    example = yaml.safe_load((_ALERTS / "alertmanager.yml").read_text(encoding="utf-8"))
+    # The example's routes lead to a chat that the demo does not have.
+    example["receivers"] = [{"name": receiver["name"]} for receiver in example["receivers"]]
+    example["templates"] = []
+    file = folder / "alertmanager.yml"
+    file.write_text(yaml.safe_dump(example))
+    command = [
+        binary,
+        f"--config.file={file}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={addresses.alertmanager}",
+        # Alone, it needs no port for others of its kind.
+        "--cluster.listen-address=",
+    ]
+    async with _running("Alertmanager", command, folder) as part:
+        part.url = "http://" + await part.wrote(_SERVER_LISTENING)
+        await part.answered(f"{part.url}/-/ready")
+        yield part
+
+
+@contextlib.asynccontextmanager
+async def _prometheus(
+    folder: Path, addresses: Addresses, exporter: Child, alertmanager: Child | None, binary: str
+) -> AsyncIterator[Child]:
     file = folder / "prometheus.yml"
     file.write_text(
-        _PROMETHEUS_CONFIGURATION.format(exporter=exporter.url.removeprefix("http://"), sidecar=addresses.sidecar)
+        _PROMETHEUS_CONFIGURATION.format(
+            exporter=exporter.url.removeprefix("http://"),
+            sidecar=addresses.sidecar,
+            alerts=_ALERTS,
+            alertmanagers="" if alertmanager is None else alertmanager.url.removeprefix("http://"),
+        )
     )
     command = [
         binary,
@@ -224,7 +272,7 @@ async def _prometheus(folder: Path, addresses: Addresses, exporter: Child, binar
         *_web_interface(binary),
     ]
     async with _running("Prometheus", command, folder) as part:
-        part.url = "http://" + await part.wrote(_PROMETHEUS_LISTENING)
+        part.url = "http://" + await part.wrote(_SERVER_LISTENING)
         query = urllib.parse.urlencode({"query": "dumbella_up"})
         await part.answered(f"{part.url}/api/v1/query?{query}", _has_samples)
         yield part
@@ -244,7 +292,7 @@ def _has_samples(answer: bytes) -> bool:
 def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
     """Yield what a person who sees this for the first time wants to know."""
     for part in parts:
-        yield f"{part.name:<10} {part.url}"
+        yield f"{part.name:<12} {part.url}"
     urls = {part.name: part.url for part in parts}
     yield ""
     yield "Metrics:"
@@ -258,6 +306,13 @@ def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
         for question, expression in _QUERIES:
             yield f"  {question}"
             yield f"    {expression}"
+        yield ""
+        yield "Alerts that fire, a job that fails at once and one that hangs after two minutes:"
+        yield f"  {urls['Prometheus']}/alerts"
+        if "Alertmanager" in urls:
+            yield f"  amtool --alertmanager.url={urls['Alertmanager']} alert query"
+        else:
+            yield "  Alertmanager is not installed; with `alertmanager` on PATH the demo runs one, too."
     else:
         yield ""
         yield "Prometheus is not installed; with `prometheus` on PATH the demo runs one, too."

@@ -21,7 +21,8 @@ from tests.installation import APPLICATIONS, Exporter, Simulator
 from tests.processes import COMMAND, Process, eventually, poll, run, running
 from tests.prometheus import Prometheus, real_part
 
-FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in ("simulator", "exporter", "sidecar", "prometheus")]
+PARTS = ("simulator", "exporter", "sidecar", "alertmanager", "prometheus")
+FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in PARTS]
 _MARK = "DUMBELLA_EXPORTER_TEST"
 
 
@@ -82,6 +83,12 @@ def path_with_prometheus() -> str:
 
 
 @pytest.fixture
+def path_with_alertmanager(path_with_prometheus: str) -> str:
+    """The same with an Alertmanager."""
+    return f"{real_part('alertmanager', '2.x').parent}:{path_with_prometheus}"
+
+
+@pytest.fixture
 def path_without_prometheus(tmp_path: Path) -> str:
     """A PATH on which there is a shell with the usual tools, but no Prometheus."""
     tools = tmp_path / "tools"
@@ -135,6 +142,26 @@ def test_every_query_of_the_tour_shows_something(tmp_path: Path, path_with_prome
             assert [query for query in queries if not prometheus.query(query)] == []
 
         eventually(all_answered, deadline=120)
+
+
+def test_alerts_fire(tmp_path: Path, path_with_alertmanager: str) -> None:
+    """The shipped rules fire in the demo's Prometheus, and its Alertmanager routes them as the shipped example does."""
+    with demonstrating(tmp_path, path=path_with_alertmanager) as demo:
+        prometheus = Prometheus(demo.url("Prometheus"))
+        alertmanager = demo.url("Alertmanager")
+        firing = 'ALERTS{alertname="DumbellaExecutionFailed",alertstate="firing",job_name="refresh_prices_1.0"}'
+        poll(lambda: prometheus.query(firing), deadline=120)
+
+        def routed() -> list[str]:
+            alerts = httpx.get(f"{alertmanager}/api/v2/alerts", trust_env=False).json()
+            return [
+                receiver["name"]
+                for alert in alerts
+                if alert["labels"]["alertname"] == "DumbellaExecutionFailed"
+                for receiver in alert["receivers"]
+            ]
+
+        assert {"operations"} == set(poll(routed))
 
 
 def test_without_prometheus_the_demo_says_so(tmp_path: Path, path_without_prometheus: str) -> None:
