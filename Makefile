@@ -1,7 +1,7 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh checkout.
 
 VENV := .venv/bin
-# A Prometheus of the machine's own comes first; setup fetches one where there is none.
+# A Prometheus and an Alertmanager of the machine's own come first; setup fetches them where there are none.
 DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
 
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: ## Run a simulated Dumbella, the exporter and Prometheus; Ctrl-C stops all
+demo: ## Run a simulated Dumbella, the exporter, Prometheus and Alertmanager; Ctrl-C stops all
 	@scripts/setup demo
 	@PATH="$(DEMO_PATH)" exec $(VENV)/dumbella-exporter demo $(ARGS)
 
