@@ -11,6 +11,10 @@ from dashboards.promql import APPLICATION, RANGE, RATE, SELECTED
 SNAPSHOT = SELECTED.one(APPLICATION, "dumbella_snapshot_timestamp_seconds")
 COLLECTORS = SELECTED.select("dumbella_collector_success")
 KILLS = "dumbella_kill_requests_total"
+NOT_CONFIRMED = SELECTED.one_increase(
+    "target, outcome", KILLS, 'outcome=~"unconfirmed|unknown|unknown_gone"', over=RANGE
+)
+AUDIT_ERRORS = SELECTED.one_increase("instance", "dumbella_kill_audit_write_errors_total", over=RANGE)
 
 TRUST = (
     stat(
@@ -186,22 +190,14 @@ SIDECAR = (
     stat(
         "Audit write errors",
         "How many audit records could not be written in the selected range? No kill is sent without its record.",
-        Query(
-            "round(sum("
-            + SELECTED.one_increase("instance", "dumbella_kill_audit_write_errors_total", over=RANGE)
-            + "))"
-        ),
+        Query(SELECTED.while_sidecar_up(f"round(sum({AUDIT_ERRORS}))")),
         width=4,
         steps=ANY_IS_BAD,
     ),
     stat(
         "Kills not confirmed",
         "How many kills of the selected range were sent without being confirmed?",
-        Query(
-            "round(sum("
-            + SELECTED.one_increase("target, outcome", KILLS, 'outcome=~"unconfirmed|unknown|unknown_gone"', over=RANGE)
-            + "))"
-        ),
+        Query(SELECTED.while_sidecar_up(f"round(sum({NOT_CONFIRMED}))")),
         width=4,
         steps=ANY_IS_BAD,
     ),

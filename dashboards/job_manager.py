@@ -95,6 +95,8 @@ EXECUTIONS = table(
 
 STARTED = SELECTED.one_rate(JOB, "dumbella_job_executions_started_total")
 FINISHED = SELECTED.one_rate(f"{JOB}, outcome", "dumbella_job_executions_finished_total")
+KILLED = SELECTED.one_increase("target, outcome", "dumbella_kill_requests_total", over=RANGE)
+KILL_OUTCOMES = f"round(sum by (outcome) ({KILLED}))"
 
 DASHBOARD = Dashboard(
     uid="dumbella-job-manager",
@@ -127,12 +129,7 @@ DASHBOARD = Dashboard(
                 bar_gauge(
                     "Recent kill outcomes",
                     "What came of the kills that were asked for in the selected range?",
-                    Query(
-                        "round(sum by (outcome) ("
-                        + SELECTED.one_increase("target, outcome", "dumbella_kill_requests_total", over=RANGE)
-                        + "))",
-                        "{{outcome}}",
-                    ),
+                    Query(SELECTED.while_sidecar_up(KILL_OUTCOMES), "{{outcome}}"),
                     width=7,
                 ),
             ),

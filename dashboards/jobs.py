@@ -12,7 +12,9 @@ from dashboards.promql import APPLICATION, JOB, RANGE, RATE, SELECTED
 #: How a job is called where several may have one name.
 LEGEND = "{{job_name}} ({{target}} {{application}} {{job_id}})"
 
+EXISTING = SELECTED.one(JOB, "dumbella_job_info")
 FAILED = ("dumbella_job_executions_finished_total", 'outcome="error"')
+FAILED_RUNS = f"round({SELECTED.one_increase(JOB, *FAILED, over=RANGE)})"
 
 PUBLICATIONS = Annotation(
     "Publications",
@@ -91,7 +93,9 @@ JOBS = table(
     SELECTED.versions,
     f"{SELECTED.one(JOB, 'dumbella_job_last_update_timestamp_seconds')} * 1000",
     SELECTED.one(JOB, "dumbella_job_running_executions"),
-    f"round({SELECTED.one_increase(JOB, 'dumbella_job_executions_started_total', over=RANGE)})",
+    # A job that is gone has no row, although it has a past.
+    f"round({SELECTED.one_increase(JOB, 'dumbella_job_executions_started_total', over=RANGE)})"
+    f" and on ({JOB}) {EXISTING}",
     SELECTED.one(f"{JOB}, error", "dumbella_job_error_info"),
     columns=(
         Column("job_name", "Name", min_width=160, link=TO_JOB),
@@ -148,7 +152,8 @@ MOST_FAILURES = bar_gauge(
     "Failures per job",
     "Which jobs failed most in the selected range? The ten with the most failed runs, in order.",
     Query(
-        f"sort_desc(topk(10, round({SELECTED.one_increase(JOB, *FAILED, over=RANGE)})))",
+        # A job that is gone has its failures still, but no zero.
+        f"sort_desc(topk(10, {FAILED_RUNS} > 0 or {FAILED_RUNS} and on ({JOB}) {EXISTING}))",
         LEGEND,
     ),
     width=10,

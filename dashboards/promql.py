@@ -83,6 +83,10 @@ class Scope:
         """Return how many elements there are; zero only while a target is up."""
         return f"count({found}) or {self.zero_while_up}"
 
+    def while_sidecar_up(self, counted: str) -> str:
+        """Return what was counted in a range; zero only while the sidecar is up, whose past is no news."""
+        return f"{counted} > 0 or {counted} and on () ({self.sidecar_up} == 1)"
+
     def status(self, over: str = "", at: str = "") -> str:
         """Return the severity of each job's status, as ``appearance.STATUSES`` has it.
 

@@ -6,14 +6,10 @@ require('react-use');
 globalThis.window = { addEventListener() {}, location: { origin: 'http://grafana.example.com' } };
 Object.defineProperty(globalThis, 'navigator', { value: { languages: ['en'], userAgent: 'node' } });
 const data = require('@grafana/data');
-const { firstValueFrom } = require('rxjs');
 
+const transformations = new Map(Object.values(data.standardTransformers).map((each) => [each.id, each]));
 data.standardTransformersRegistry.setInit(() =>
-  Object.values(data.standardTransformers).map((transformation) => ({
-    id: transformation.id,
-    name: transformation.name,
-    transformation: () => Promise.resolve(transformation),
-  })),
+  [...transformations].map(([id, transformation]) => ({ id, name: id, transformation })),
 );
 data.locationUtil.initialize({
   config: { appSubUrl: '' },
@@ -22,3 +18,4 @@ data.locationUtil.initialize({
 });
 
 exports.data = data;
+exports.transformations = new Set(transformations.keys());

@@ -3,7 +3,7 @@
 const path = require('node:path');
 const Ajv = require('ajv').default;
 const { createGenerator } = require('ts-json-schema-generator');
-const { data } = require('./grafana.cjs');
+const { data, transformations } = require('./grafana.cjs');
 
 const schema = createGenerator({
   path: path.join(__dirname, 'types.ts'),
@@ -24,7 +24,6 @@ const KINDS = {
 };
 
 const UNITS = new Set(data.getValueFormats().flatMap((category) => category.submenu.map((format) => format.value)));
-const TRANSFORMATIONS = new Set(Object.values(data.standardTransformers).map((transformer) => transformer.id));
 const MATCHERS = new Set(data.fieldMatchers.list().map((matcher) => matcher.id));
 const FIELD_PROPERTIES = new Set(Object.values(data.FieldConfigProperty));
 
@@ -73,7 +72,7 @@ function* problemsOfPanel(panel) {
     if (unit !== undefined && !UNITS.has(unit)) yield `${where}: unknown unit ${unit}`;
   }
   for (const { id } of panel.transformations ?? []) {
-    if (!TRANSFORMATIONS.has(id)) yield `${where}: unknown transformation ${id}`;
+    if (!transformations.has(id)) yield `${where}: unknown transformation ${id}`;
   }
 }
 

@@ -8,7 +8,7 @@ console.log = console.info = console.error;
 const ANSWERS = {
   problems: ({ dashboard }) => require('./schema.cjs').problems(dashboard),
   promql: ({ expressions }) => expressions.map((expression) => require('./promql.cjs').facts(expression)),
-  show: ({ panel, answers, view, theme }) => require('./show.cjs').show(panel, answers, view, theme),
+  show: ({ panel, answers, variables, theme }) => require('./show.cjs').show(panel, answers, variables, theme),
 };
 
 async function main() {

@@ -1,0 +1,172 @@
+"""One installation in which nothing runs, and what dashboards show when it, the exporter or the sidecar is gone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.dashboards.files import UIDS, load, panels
+from tests.dashboards.node import Node
+from tests.dashboards.view import View
+from tests.dashboards.world import SALES, STOCK, Installation, configure, guarding, installed
+from tests.installation import exporting
+from tests.processes import Process, eventually, poll
+from tests.prometheus import scraping
+from tests.sidecar.running import free_port
+
+#: Panels that say something good while the sidecar is up and nobody was killed.
+OF_THE_SIDECAR = {"Sidecar", "Kills in flight", "Audit write errors", "Kills not confirmed", "Recent kill outcomes"}
+RED, BLUE = "#C4162A", "#1F60C4"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """One installation where everything is well and nothing runs, and a view of it."""
+
+    view: View
+    installation: Installation
+    exporter: Process
+
+
+@contextlib.contextmanager
+def quietness(prometheus_binary: Path, node: Node, folder: Path) -> Iterator[Quiet]:
+    """Run an installation, an exporter and Prometheus, which knows the target when this begins; there is no sidecar."""
+    with contextlib.ExitStack() as stack:
+        installation = stack.enter_context(installed("north", folder))
+        installation.alter(STOCK, "archive_invoices_0.1", status="ENABLED", error=None)
+        installation.alter(STOCK, "reserve_stock_1.1", status="STARTED", error=None)
+        installation.alter(STOCK, "stock_feed_0.1", status="STARTED", published_version=3)
+        installation.alter(STOCK, "count_stock_0.4", published_version=9)
+        exporter = stack.enter_context(exporting(configure(folder / "exporter", [installation])))
+        scraped = {"dumbella-exporter": exporter.url}
+        prometheus = stack.enter_context(scraping(prometheus_binary, folder / "prometheus", scraped))
+        poll(lambda: prometheus.query("count_over_time(dumbella_up[1m]) > 3"))
+        yield Quiet(View(prometheus, node), installation, exporter.process)
+
+
+@pytest.fixture(scope="module")
+def quiet(prometheus_binary: Path, node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quiet]:
+    """What tests share that leave everything as they found it."""
+    with quietness(prometheus_binary, node, tmp_path_factory.mktemp("quiet")) as running:
+        yield running
+
+
+def agree(expected: object, actual: object) -> None:
+    """Assert that two things are equal; to be repeated while they need not be yet."""
+    assert expected == actual
+
+
+def test_nothing_running_is_zero(quiet: Quiet) -> None:
+    """While the target is up, what there is none of is zero, and tables of executions are empty."""
+    view = quiet.view
+    assert {
+        "Jobs": 15,
+        "Running": 0,
+        "In error": 0,
+        "Services not running": 0,
+        "Versions outdated": 0,
+    } == {
+        title: view.number("jobs", title)
+        for title in ("Jobs", "Running", "In error", "Services not running", "Versions outdated")
+    }
+    assert 0 == view.number("job-manager", "Running")
+    assert 0 == view.number("job-manager", "Longest running")
+    assert 0 == view.number("job-manager", "Past expected runtime")
+    assert [] == view.rows("job-manager", "Running executions")
+    assert {"0"} == {running for (running,) in view.texts("jobs", "All jobs", "Running")}
+    assert {0} == set(view.numbers("job-manager", "Concurrency", "application").values())
+
+
+def test_without_a_sidecar_nobody_says_that_it_is_up(quiet: Quiet) -> None:
+    """Where no sidecar is scraped, its panels have no data."""
+    assert {} == quiet.view.stat("job-manager", "Sidecar")
+    assert {} == quiet.view.stat("health", "Mode")
+    assert quiet.view.number("health", "Audit write errors") is None
+
+
+def test_a_target_that_is_down_looks_down(quiet: Quiet) -> None:
+    """When reads fail, the target is shown as down at once, nothing turns to zero, and old data goes."""
+    view = quiet.view
+    quiet.installation.simulator.switch_faults("unavailable")
+    eventually(lambda: agree({"north": ("Down", RED)}, view.stat("jobs", "Targets")))
+    for title in ("Running", "In error", "Services not running", "Versions outdated"):
+        assert view.number("jobs", title) is None
+    assert view.number("job-manager", "Running") is None
+    assert view.number("job-manager", "Longest running") is None
+    assert {"Exporter": ("Up", BLUE)} == view.stat("jobs", "Exporter")
+    assert {("jobs", "server_error"), ("executions", "server_error")} <= {
+        (endpoint, reason)
+        for endpoint, reason in view.numbers("health", "API failures by reason", "endpoint", "reason")
+    }
+    eventually(lambda: agree([], view.rows("jobs", "All jobs")))
+    assert view.number("jobs", "Jobs") is None
+    quiet.installation.simulator.switch_faults()
+    eventually(lambda: agree({"north": ("Up", BLUE)}, view.stat("jobs", "Targets")))
+    eventually(lambda: agree(0, view.number("jobs", "In error")))
+
+
+def test_a_part_that_fails_is_named(quiet: Quiet) -> None:
+    """When one list of one application fails, the target is down and one collector is counted as failing."""
+    quiet.installation.simulator.switch_faults(f"server_error@executions@{SALES}")
+    eventually(lambda: agree({"north": ("Down", RED)}, quiet.view.stat("health", "Targets")))
+    assert 1 == quiet.view.number("health", "Collectors failing")
+    quiet.installation.simulator.switch_faults()
+    eventually(lambda: agree({"north": ("Up", BLUE)}, quiet.view.stat("health", "Targets")))
+
+
+def _healthy(view: View, name: str) -> set[str]:
+    """Return the titles of panels of which the latest value says that all is well."""
+    found: set[str] = set()
+    for panel in panels(load(name)):
+        if panel["type"] not in {"stat", "bargauge"}:
+            continue
+        for text, colour in view.stat(name, panel["title"]).values():
+            if colour == BLUE or text == "0":
+                found.add(panel["title"])
+    return found
+
+
+def test_nothing_looks_healthy_without_the_exporter(prometheus_binary: Path, node: Node, tmp_path: Path) -> None:
+    """When the exporter is gone it is shown as down, and no number is zero or of the colour of health."""
+    with quietness(prometheus_binary, node, tmp_path) as quiet:
+        view = quiet.view.selecting(job_name="load_orders_0.1", target="north")
+        assert all(_healthy(view, name) for name in UIDS)
+        quiet.exporter.stop()
+        poll(lambda: view.prometheus.query("up == 0"))
+        assert {name: set() for name in UIDS} == {name: _healthy(view, name) for name in UIDS}
+        assert {"Exporter": ("Down", RED)} == view.stat("jobs", "Exporter")
+        assert {} == view.stat("jobs", "Targets")
+        assert [] == view.rows("jobs", "All jobs")
+        assert [] == view.rows("job-manager", "Running executions")
+
+
+def test_without_the_sidecar_the_kill_links_go(prometheus_binary: Path, node: Node, tmp_path: Path) -> None:
+    """When the sidecar goes down, the executions stay, and the column with their kill links goes."""
+    with contextlib.ExitStack() as stack:
+        installation = stack.enter_context(installed("north", tmp_path))
+        port = free_port()
+        file = configure(tmp_path / "exporter", [installation], sidecar_port=port)
+        exporter = stack.enter_context(exporting(file))
+        sidecar = stack.enter_context(contextlib.ExitStack())
+        address = sidecar.enter_context(guarding(file, port))
+        (running,) = installation.start(SALES, "sync_customers_2.1")
+        scraped = {"dumbella-exporter": exporter.url, "dumbella-sidecar": address}
+        prometheus = stack.enter_context(scraping(prometheus_binary, tmp_path / "prometheus", scraped))
+        view = View(prometheus, node)
+        poll(lambda: prometheus.query("dumbella_execution_start_timestamp_seconds and on () dumbella_kill_target_info"))
+        poll(lambda: prometheus.query("count_over_time(dumbella_kill_audit_write_errors_total[1m]) > 3"))
+        assert OF_THE_SIDECAR <= _healthy(view, "job-manager") | _healthy(view, "health")
+        (row,) = view.rows("job-manager", "Running executions")
+        assert ["Kill"] == [link["title"] for link in row["Kill"]["links"]]
+        sidecar.close()
+        eventually(lambda: agree({"Sidecar": ("Down", RED)}, view.stat("job-manager", "Sidecar")))
+        for keeps_empty in (True, False):
+            (row,) = replace(view, keeps_empty=keeps_empty).rows("job-manager", "Running executions")
+            assert running == row["Execution"]["text"]
+            assert "Kill" not in row
+            assert ["Name"] == [column for column, cell in row.items() if cell["links"]]
+        assert not OF_THE_SIDECAR & (_healthy(view, "job-manager") | _healthy(view, "health"))
