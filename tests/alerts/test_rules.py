@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from exporter import catalogue
-from tests.alerts.rules import RULES, TESTS, Alert, alerts, courses, dashboards, rules, seconds
+from tests.alerts.rules import ALERTS, RULES, TESTS, Alert, alerts, courses, dashboards, rules, seconds
 
 #: Every alert that was promised, and how bad it is.
 SEVERITIES = {
@@ -68,6 +69,31 @@ def test_promtool_accepts_the_rules(promtool_binary: Path) -> None:
 def test_promtool_tests_pass(promtool_binary: Path, file: Path) -> None:
     """``promtool test rules`` passes for every file of alerts/tests."""
     assert "SUCCESS" in promtool(promtool_binary, "test", "rules", file)
+
+
+#: What is meant to tell one exporter from another.
+_PER_EXPORTER = {"DumbellaExporterDown", "DumbellaConfigReloadFailed"}
+
+
+@pytest.mark.parametrize("file", ["reading.yml", "jobs.yml", "executions.yml"])
+def test_a_second_exporter_changes_nothing(promtool_binary: Path, tmp_path: Path, file: str) -> None:
+    """The same tests pass when every series is there twice, from two exporters: no alert fires twice, or less."""
+    content = yaml.safe_load((ALERTS / "tests" / file).read_text())
+    content["rule_files"] = [str(RULES)]
+    content["tests"] = [
+        test
+        for test in content["tests"]
+        if not _PER_EXPORTER & {check["alertname"] for check in test["alert_rule_test"]}
+    ]
+    for test in content["tests"]:
+        test["input_series"] += [
+            {**series, "series": series["series"].replace('instance="a:9877"', 'instance="b:9877"')}
+            for series in test["input_series"]
+        ]
+    doubled = tmp_path / file
+    doubled.write_text(yaml.safe_dump(content))
+    assert 'instance="b:9877"' in doubled.read_text()
+    assert "SUCCESS" in promtool(promtool_binary, "test", "rules", doubled)
 
 
 def test_all_promised_alerts_are_there_with_their_severities() -> None:
