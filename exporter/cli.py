@@ -254,10 +254,11 @@ def _part(name: str, default: str) -> Callable[[Command], Command]:
 @_part("sidecar", "127.0.0.1:9878")
 @_part("alertmanager", "127.0.0.1:9093")
 @_part("prometheus", "127.0.0.1:9090")
+@_part("grafana", "127.0.0.1:3000")
 @_common
 def demo(**addresses: ListenAddress) -> None:
-    """Run a simulated Dumbella, the exporter, the kill sidecar and, where they are installed, Prometheus and
-    Alertmanager."""
+    """Run a simulated Dumbella, the exporter, the kill sidecar and, where they are installed, Prometheus,
+    Alertmanager and Grafana."""
     from exporter.child import ChildFailed
     from exporter.demo import Addresses
     from exporter.demo import demo as run_demo

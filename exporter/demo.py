@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from exporter import grafana
 from exporter.child import Child
 from exporter.server import ListenAddress, ListenError, bind
 
@@ -44,8 +45,9 @@ kill:
   audit: {{file: {folder}/audit.jsonl}}
 """
 
+_SCRAPE_INTERVAL = "5s"
 _PROMETHEUS_CONFIGURATION = """\
-global: {{scrape_interval: 5s, evaluation_interval: 5s}}
+global: {{scrape_interval: {scrape_interval}, evaluation_interval: 5s}}
 rule_files: ["{alerts}/dumbella.rules.yml"]
 alerting: {{alertmanagers: [{{static_configs: [{{targets: [{alertmanagers}]}}]}}]}}
 scrape_configs:
@@ -95,6 +97,7 @@ class Addresses:
     sidecar: ListenAddress
     alertmanager: ListenAddress
     prometheus: ListenAddress
+    grafana: ListenAddress
 
 
 async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
@@ -116,6 +119,8 @@ async def demo(addresses: Addresses, say: Callable[[str], None]) -> None:
         addresses,
         alertmanager=_free_instead("Alertmanager", addresses.alertmanager, say),
         prometheus=_free_instead("Prometheus", addresses.prometheus, say),
+        # Grafana's configuration names its address, too.
+        grafana=_ensure_free("Grafana", _free_instead("Grafana", addresses.grafana, say)),
     )
     running = asyncio.create_task(_run(addresses, say))
 
@@ -168,8 +173,12 @@ async def _run(addresses: Addresses, say: Callable[[str], None]) -> None:
                 parts.append(alertmanager)
             binary = shutil.which("prometheus")
             if binary is not None:
-                prometheus = _prometheus(folder, addresses, exporter, alertmanager, binary)
-                parts.append(await stack.enter_async_context(prometheus))
+                running = _prometheus(folder, addresses, exporter, alertmanager, binary)
+                prometheus = await stack.enter_async_context(running)
+                parts.append(prometheus)
+                command = grafana.find()
+                if command is not None:
+                    parts.append(await stack.enter_async_context(_grafana(folder, addresses, prometheus, command)))
             for line in _tour(folder, parts):
                 say(line)
             await asyncio.gather(*(part.ended() for part in parts))
@@ -258,6 +267,7 @@ async def _prometheus(
     file = folder / "prometheus.yml"
     file.write_text(
         _PROMETHEUS_CONFIGURATION.format(
+            scrape_interval=_SCRAPE_INTERVAL,
             exporter=exporter.url.removeprefix("http://"),
             sidecar=addresses.sidecar,
             alerts=_ALERTS,
@@ -275,6 +285,17 @@ async def _prometheus(
         part.url = "http://" + await part.wrote(_SERVER_LISTENING)
         query = urllib.parse.urlencode({"query": "dumbella_up"})
         await part.answered(f"{part.url}/api/v1/query?{query}", _has_samples)
+        yield part
+
+
+@contextlib.asynccontextmanager
+async def _grafana(
+    folder: Path, addresses: Addresses, prometheus: Child, command: Sequence[str]
+) -> AsyncIterator[Child]:
+    whole = grafana.configure(command, folder / "grafana", addresses.grafana, prometheus.url, _SCRAPE_INTERVAL)
+    async with _running("Grafana", whole, folder) as part:
+        part.url = f"http://{addresses.grafana}"
+        await part.answered(f"{part.url}/api/dashboards/uid/{grafana.UIDS[0]}")
         yield part
 
 
@@ -313,6 +334,12 @@ def _tour(folder: Path, parts: Sequence[Child]) -> Iterator[str]:
             yield f"  amtool --alertmanager.url={urls['Alertmanager']} alert query"
         else:
             yield "  Alertmanager is not installed; with `alertmanager` on PATH the demo runs one, too."
+        yield ""
+        if "Grafana" in urls:
+            yield "Dashboards, no login needed:"
+            yield from (f"  {urls['Grafana']}/d/{uid}" for uid in grafana.UIDS)
+        else:
+            yield from grafana.how_to_import(urls["Prometheus"])
     else:
         yield ""
         yield "Prometheus is not installed; with `prometheus` on PATH the demo runs one, too."

@@ -21,7 +21,7 @@ from tests.installation import APPLICATIONS, Exporter, Simulator
 from tests.processes import COMMAND, Process, eventually, poll, run, running
 from tests.prometheus import Prometheus, real_part
 
-PARTS = ("simulator", "exporter", "sidecar", "alertmanager", "prometheus")
+PARTS = ("simulator", "exporter", "sidecar", "alertmanager", "prometheus", "grafana")
 FREE_PORTS = [f"--{part}.listen-address=127.0.0.1:0" for part in PARTS]
 _MARK = "DUMBELLA_EXPORTER_TEST"
 
