@@ -6,7 +6,7 @@ from dashboards import appearance
 from dashboards.appearance import ANY_IS_BAD, ANY_IS_WORTH_A_LOOK, DATA_AGE
 from dashboards.layout import Band, Dashboard, Heading
 from dashboards.panels import Column, Query, stat, table, time_series
-from dashboards.promql import APPLICATION, RANGE, RATE, SELECTED
+from dashboards.promql import APPLICATION, RANGE, SELECTED
 
 SNAPSHOT = SELECTED.one(APPLICATION, "dumbella_snapshot_timestamp_seconds")
 COLLECTORS = SELECTED.select("dumbella_collector_success")
@@ -97,17 +97,14 @@ AGE = time_series(
 READS = (
     time_series(
         "Read duration",
-        "How long does a read take, compared with the time between two reads that succeeded? A read must end before "
-        "the next begins.",
-        Query(SELECTED.one("target", "dumbella_read_duration_seconds"), "{{target}} read"),
-        Query(
-            "max by (target) (delta({0}[{1}]) / (changes({0}[{1}]) > 0))".format(
-                SELECTED.select("dumbella_snapshot_timestamp_seconds"), RATE
-            ),
-            "{{target}} between reads",
-        ),
+        "How long does a read take, compared with how often targets are read and how long a read may take? One that "
+        "takes longer than the interval makes the exporter skip the next.",
+        Query(SELECTED.one("target", "dumbella_read_duration_seconds"), "{{target}}"),
+        Query(f"min({SELECTED.select('dumbella_exporter_read_interval_seconds')})", "interval"),
+        Query(f"min({SELECTED.select('dumbella_exporter_read_timeout_seconds')})", "timeout"),
         width=8,
         unit="s",
+        dashed=("interval", "timeout"),
     ),
     time_series(
         "API failures by reason",

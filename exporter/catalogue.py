@@ -429,6 +429,14 @@ RELOAD_TIMESTAMP = Metric(
     "gauge",
     "When the configuration was last loaded and accepted.",
 )
+READ_INTERVAL = Metric(
+    "dumbella_exporter_read_interval_seconds", "gauge", "How often each target is read, from the configuration."
+)
+READ_TIMEOUT = Metric(
+    "dumbella_exporter_read_timeout_seconds",
+    "gauge",
+    "How long the lists of a read may take, from the configuration.",
+)
 REQUEST_DURATION = Metric(
     "dumbella_exporter_api_request_duration_seconds",
     "histogram",
@@ -466,6 +474,8 @@ EXPORTER: tuple[Metric, ...] = (
     TARGETS,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
+    READ_INTERVAL,
+    READ_TIMEOUT,
     REQUEST_DURATION,
     REQUEST_FAILURES,
     UNKNOWN_VALUES,

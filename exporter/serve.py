@@ -52,6 +52,8 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress], web
     telemetry.targets.set(len(config.targets))
     telemetry.reload_successful.set(1)
     telemetry.reload_timestamp.set_to_current_time()
+    telemetry.read_interval.set(config.global_.interval)
+    telemetry.read_timeout.set(config.global_.timeout)
     for target in config.targets:
         telemetry.prepare(target.name, _endpoints(config, target))
     publisher = Publisher(telemetry, [target.name for target in config.targets])

@@ -54,6 +54,8 @@ class Telemetry:
         self.targets = Gauge(**declared(catalogue.TARGETS), registry=self._registry)
         self.reload_successful = Gauge(**declared(catalogue.RELOAD_SUCCESSFUL), registry=self._registry)
         self.reload_timestamp = Gauge(**declared(catalogue.RELOAD_TIMESTAMP), registry=self._registry)
+        self.read_interval = Gauge(**declared(catalogue.READ_INTERVAL), registry=self._registry)
+        self.read_timeout = Gauge(**declared(catalogue.READ_TIMEOUT), registry=self._registry)
         self._request_duration = Histogram(**declared(catalogue.REQUEST_DURATION), registry=self._registry)
         self._request_failures = Counter(**declared(catalogue.REQUEST_FAILURES), registry=self._registry)
         self._unknown_values = Counter(**declared(catalogue.UNKNOWN_VALUES), registry=self._registry)

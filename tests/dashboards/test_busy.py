@@ -397,6 +397,9 @@ def test_health_tells_what_to_trust(view: View) -> None:
     ((shown, colour),) = view.stat("health", "Configuration").values()
     assert ("Accepted", BLUE) == (shown, colour)
     assert 0 == view.number("health", "Audit write errors")
+    durations = view.stat("health", "Read duration")
+    assert {"north", "south", "interval", "timeout"} == set(durations)
+    assert "1 s" == durations["interval"][0] == durations["timeout"][0]
     age = view.number("health", "Data age")
     assert age is not None
     assert age < 30
