@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.dashboards.files import UIDS, load, panels
+from tests.dashboards.files import UIDS, load, panel, panels
 from tests.dashboards.node import Node
 from tests.dashboards.view import View
 from tests.dashboards.world import SALES, STOCK, Installation, configure, guarding, installed
 from tests.installation import exporting
-from tests.processes import Process, eventually, poll
+from tests.processes import DEADLINE, Process, eventually, poll
 from tests.prometheus import scraping
 from tests.sidecar.running import free_port
 
@@ -88,6 +90,24 @@ def test_without_a_sidecar_nobody_says_that_it_is_up(quiet: Quiet) -> None:
     assert quiet.view.number("health", "Audit write errors") is None
 
 
+def test_the_url_of_a_job_runs_it(quiet: Quiet) -> None:
+    """The addresses that the Job dashboard shows are those under which Cockpit and Dumbella run that job."""
+    content = panel(load("job"), "Url")["options"]["content"]
+    job_id = quiet.installation.id(SALES, "load_orders_0.1.zip")
+    shown = content.replace("${application:text}", SALES).replace("${job_id:text}", job_id)
+    addresses = re.findall(r"^/\S+$", shown, re.MULTILINE)
+    assert 4 == len(addresses)
+    simulator = quiet.installation.simulator
+    for address in addresses:
+        base = f"{simulator.url}/cockpit" if address.startswith("/api") else simulator.url
+        headers = {"Authorization": f"Bearer {simulator.token}"}
+        answer = httpx.post(f"{base}{address}", json={}, headers=headers, timeout=DEADLINE, trust_env=False)
+        assert 200 == answer.status_code, answer.text
+    poll(lambda: all(run["ended_at"] for run in quiet.installation.history()))
+    assert 4 == len([run for run in quiet.installation.history() if run["outcome"] == "done"])
+    eventually(lambda: agree(0, quiet.view.number("job-manager", "Running")))
+
+
 def test_a_target_that_is_down_looks_down(quiet: Quiet) -> None:
     """When reads fail, the target is shown as down at once, nothing turns to zero, and old data goes."""
     view = quiet.view
@@ -121,12 +141,12 @@ def test_a_part_that_fails_is_named(quiet: Quiet) -> None:
 def _healthy(view: View, name: str) -> set[str]:
     """Return the titles of panels of which the latest value says that all is well."""
     found: set[str] = set()
-    for panel in panels(load(name)):
-        if panel["type"] not in {"stat", "bargauge"}:
+    for shown in panels(load(name)):
+        if shown["type"] not in {"stat", "bargauge"}:
             continue
-        for text, colour in view.stat(name, panel["title"]).values():
+        for text, colour in view.stat(name, shown["title"]).values():
             if colour == BLUE or text == "0":
-                found.add(panel["title"])
+                found.add(shown["title"])
     return found
 
 
