@@ -24,7 +24,7 @@ from exporter.model import Execution, Listing
 from exporter.sidecar.audit import AuditFailed, Entry, Source, Unfinished, Upstream, seconds_of
 from exporter.sidecar.identity import Principal
 from exporter.sidecar.limits import Limits
-from exporter.sidecar.outcomes import PENDING, WORDS, Outcome
+from exporter.sidecar.outcomes import WORDS, Outcome
 from exporter.sidecar.policy import Decision, Policy
 from exporter.sidecar.subject import Key, Subject
 from exporter.sidecar.telemetry import KillTelemetry
@@ -559,8 +559,3 @@ def _restored(left: Unfinished) -> Kill:
         requested_at=seconds_of(intent["ts"]),
         outcome="requested" if left.outcome == "requested" else "unknown",
     )
-
-
-def is_pending(kill: Kill) -> bool:
-    """Tell whether a kill's outcome may still change."""
-    return kill.ended_at is None or kill.outcome in PENDING

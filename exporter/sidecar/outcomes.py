@@ -38,6 +38,3 @@ WORDS: Mapping[Outcome, str] = {
     "audit_failed": "The audit record could not be written: nothing was sent.",
 }
 OUTCOMES = tuple(WORDS)
-
-#: Outcomes that may still change.
-PENDING: frozenset[Outcome] = frozenset({"requested"})
