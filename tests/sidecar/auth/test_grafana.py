@@ -250,7 +250,11 @@ def test_faults(fault: Fault, path: str, caplog: pytest.LogCaptureFixture) -> No
         assert UNCLEAR == failure(stand_in, SESSION, timeout=0.3 if fault in {"silent", "trickle"} else 10.0)
         assert ["Grafana does not say who is signed in"] == [record.message for record in caplog.records]
         (reason,) = (getattr(record, "fields")["reason"] for record in caplog.records)  # noqa: B009 - an extra of ours
-        assert path == reason.partition(" ")[0]
+        if fault in {"silent", "trickle"}:
+            # A busy machine may let another question be the first that is late.
+            assert reason.endswith(" was not answered within 0.3 s")
+        else:
+            assert path == reason.partition(" ")[0]
         assert "abc" not in reason
 
 
