@@ -108,7 +108,7 @@ def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_fi
     """Run the exporter."""
     from exporter.config import load
     from exporter.serve import serve_exporter
-    from exporter.webaccess import WebConfigFile
+    from exporter.server.webaccess import WebConfigFile
 
     config = load(config_file, purpose="serve")
     web = None if web_config_file is None else WebConfigFile(web_config_file)
@@ -133,8 +133,8 @@ def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_fi
 def sidecar(config_file: Path, address: ListenAddress, web_config_file: Path | None, *, insecure_no_auth: bool) -> None:
     """Run the kill sidecar."""
     from exporter.config import ConfigError, load
+    from exporter.server.webaccess import WebConfigFile
     from exporter.sidecar.serve import StartRefused, serve_sidecar
-    from exporter.webaccess import WebConfigFile
 
     config = load(config_file, purpose="sidecar")
     web = None if web_config_file is None else WebConfigFile(web_config_file)
@@ -259,9 +259,9 @@ def _part(name: str, default: str) -> Callable[[Command], Command]:
 def demo(**addresses: ListenAddress) -> None:
     """Run a simulated Dumbella, the exporter, the kill sidecar and, where they are installed, Prometheus,
     Alertmanager and Grafana."""
-    from exporter.child import ChildFailed
     from exporter.demo import Addresses
     from exporter.demo import demo as run_demo
+    from exporter.demo.child import ChildFailed
 
     try:
         asyncio.run(run_demo(Addresses(**addresses), click.echo))

@@ -13,16 +13,16 @@ from contextlib import AsyncExitStack
 
 from exporter import __version__
 from exporter.cockpit import CockpitClient
-from exporter.config import Config, Target
+from exporter.config import Config, Target, warnings
 from exporter.logs import fields
-from exporter.passwords import PasswordCheck
 from exporter.publisher import Publisher
 from exporter.reader import TargetReader
 from exporter.server import ListenAddress, bind, serve
+from exporter.server.passwords import PasswordCheck
+from exporter.server.webaccess import WebAccess, WebConfigFile
 from exporter.state import StateFile, States
 from exporter.telemetry import Telemetry
 from exporter.web import Exporter, create_app
-from exporter.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ async def serve_exporter(config: Config, addresses: Sequence[ListenAddress], web
     for target in config.targets:
         telemetry.prepare(target.name, _endpoints(config, target))
     publisher = Publisher(telemetry, [target.name for target in config.targets])
-    for warning in config.warnings():
+    for warning in warnings(config):
         log.warning("configuration is unwise", extra=fields(warning=warning))
     log.info("starting", extra=fields(version=__version__, targets=len(config.targets)))
     async with AsyncExitStack() as stack:

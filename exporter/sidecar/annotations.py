@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import httpx
 
+from exporter.config.kill import Kill as Settings
 from exporter.logs import fields
 from exporter.secret import SecretFile
 from exporter.sidecar.kills import Kill
-from exporter.sidecar.settings import Kill as Settings
 
 log = logging.getLogger(__name__)
 

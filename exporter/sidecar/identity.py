@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal, Protocol
+from typing import Protocol
 
 from starlette.requests import Request
-
-#: Grafana's roles in an organisation, the least first.
-Role = Literal["Viewer", "Editor", "Admin"]
-ROLES: tuple[Role, ...] = ("Viewer", "Editor", "Admin")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 
 from exporter.cockpit.errors import CockpitError
 from exporter.cockpit.kill import KillAnswer
+from exporter.config.units import format_duration
 from exporter.logs import fields
 from exporter.model import Execution, Listing
 from exporter.sidecar.audit import AuditFailed, Entry, Source, Unfinished, Upstream, seconds_of
@@ -28,7 +29,6 @@ from exporter.sidecar.outcomes import WORDS, Outcome
 from exporter.sidecar.policy import Decision, Policy
 from exporter.sidecar.subject import Key, Subject
 from exporter.sidecar.telemetry import KillTelemetry
-from exporter.units import format_duration
 
 log = logging.getLogger(__name__)
 

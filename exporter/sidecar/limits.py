@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from exporter.sidecar.settings import KillLimits
+from exporter.config.kill import KillLimits
 
 _MINUTE: Final = 60.0
 _TEN_MINUTES: Final = 600.0

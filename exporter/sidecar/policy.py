@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.sidecar.identity import ROLES, Principal
-from exporter.sidecar.settings import Rule, View
+from exporter.config.kill import ROLES, Rule, View
+from exporter.sidecar.identity import Principal
 
 Effect = Literal["allow", "deny"]
 

@@ -13,9 +13,11 @@ from contextlib import AsyncExitStack
 
 from exporter import __version__
 from exporter.config import Config
+from exporter.config.kill import Kill, refusals
 from exporter.logs import fields
-from exporter.passwords import PasswordCheck
 from exporter.server import ListenAddress, bind, serve
+from exporter.server.passwords import PasswordCheck
+from exporter.server.webaccess import WebAccess, WebConfigFile
 from exporter.sidecar.annotations import Annotator
 from exporter.sidecar.audit import AuditFailed, AuditLog, AuditUnusable, Entry, Unfinished
 from exporter.sidecar.auth import Authentication
@@ -23,12 +25,10 @@ from exporter.sidecar.kills import Kills, Rules
 from exporter.sidecar.limits import Limits, SlidingWindow
 from exporter.sidecar.pagetoken import PageTokens
 from exporter.sidecar.policy import Policy
-from exporter.sidecar.settings import Kill, refusals
 from exporter.sidecar.sidecar import Sidecar
 from exporter.sidecar.telemetry import KillTelemetry
 from exporter.sidecar.upstream import Upstream
 from exporter.sidecar.web import create_app
-from exporter.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from exporter.cockpit.errors import CockpitError, RequestTimeout
 from exporter.config import Config
+from exporter.config.kill import Kill
 from exporter.sidecar.audit import AuditFailed, AuditLog, Entry
 from exporter.sidecar.auth import Authentication
 from exporter.sidecar.guard import request_id, source
@@ -20,7 +21,6 @@ from exporter.sidecar.limits import Limits, SlidingWindow
 from exporter.sidecar.outcomes import Outcome
 from exporter.sidecar.pagetoken import PageTokens
 from exporter.sidecar.policy import Policy
-from exporter.sidecar.settings import Kill
 from exporter.sidecar.telemetry import KillTelemetry
 from exporter.sidecar.upstream import Upstream
 

@@ -13,8 +13,8 @@ from exporter.cockpit.errors import CockpitError
 from exporter.cockpit.kill import KillAnswer, KillCall
 from exporter.cockpit.profiles import Profile
 from exporter.config import Target
+from exporter.config.kill import KillTarget, Timeouts
 from exporter.model import Execution, Job, Listing
-from exporter.sidecar.settings import KillTarget, Timeouts
 from exporter.sidecar.subject import Subject
 
 Answer = TypeVar("Answer")

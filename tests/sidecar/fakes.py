@@ -8,13 +8,13 @@ from typing import Any
 
 from exporter.cockpit.errors import ConnectFailed
 from exporter.cockpit.kill import KillAnswer
+from exporter.config.kill import KillLimits, Rule, View
 from exporter.model import Execution, Listing
 from exporter.sidecar.audit import AuditFailed, Entry, Source, Unfinished, moment
 from exporter.sidecar.identity import Principal
 from exporter.sidecar.kills import Clocks, Kills, Mode, Order, Rules
 from exporter.sidecar.limits import Limits
 from exporter.sidecar.policy import Policy
-from exporter.sidecar.settings import KillLimits, Rule, View
 from exporter.sidecar.subject import Subject
 from exporter.sidecar.telemetry import KillTelemetry
 

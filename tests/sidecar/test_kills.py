@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from exporter.cockpit.errors import CockpitError
+from exporter.config.kill import Rule
 from exporter.sidecar.kills import Kill, Kills, Refused, Rules, Stopping
-from exporter.sidecar.settings import Rule
 from exporter.sidecar.subject import Subject
 from tests.sidecar.fakes import (
     ALICE,

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from exporter.sidecar.settings import Rule
+from exporter.config.kill import Rule
 from exporter.sidecar.subject import Subject
 from tests.sidecar.fakes import (
     ALICE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.kill import KillLimits
 from exporter.sidecar.limits import Limits, SlidingWindow
-from exporter.sidecar.settings import KillLimits
 
 
 class Clock:

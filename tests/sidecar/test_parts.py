@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.kill import Annotations, Audit, Kill, KillTarget
 from exporter.sidecar import text
 from exporter.sidecar.annotations import Annotator
 from exporter.sidecar.audit import Source
 from exporter.sidecar.kills import Kill as Killed
 from exporter.sidecar.parameters import BadParameters, link_query, read_form, read_link, read_reason
-from exporter.sidecar.settings import Annotations, Audit, Kill, KillTarget
 from exporter.sidecar.subject import Subject, same_start
 from exporter.sidecar.upstream import Fresh
 from tests.sidecar.fakes import ALICE

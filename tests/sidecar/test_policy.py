@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from exporter.config.kill import Rule, View
 from exporter.sidecar.identity import Principal
 from exporter.sidecar.policy import Decision, Policy
-from exporter.sidecar.settings import Rule, View
 
 ALICE = Principal("grafana", "7", "alice", role="Editor", teams=("sre",))
 VIEWER = Principal("grafana", "8", "victor", role="Viewer")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from exporter.config import Config, ConfigError, load
+from exporter.config.kill import Audit, BasicAuth, Kill, KillTarget, refusals
 from exporter.sidecar.identity import Principal
-from exporter.sidecar.settings import Audit, BasicAuth, Kill, KillTarget, refusals
 
 TARGET = 'targets: [{name: production, url: "https://apps.example.com", applications: [K7SALES]}]\n'
 KILL = "kill: {public_url: https://grafana.example.com:9878, targets: {production: {}}, audit: {file: audit.jsonl}}\n"

@@ -10,14 +10,14 @@ from typing import Literal, Self
 from starlette.requests import Request
 
 from exporter.config import ConfigError
-from exporter.passwords import PasswordCheck
+from exporter.config.kill import BasicAuth, GrafanaAuth, Kill, ProxyAuth, TokenAuth
+from exporter.server.passwords import PasswordCheck
+from exporter.server.webaccess import WebConfigFile
 from exporter.sidecar.auth.basic import Basic
 from exporter.sidecar.auth.bearer import Bearer
 from exporter.sidecar.auth.grafana import Grafana
 from exporter.sidecar.auth.proxy import Proxy
 from exporter.sidecar.identity import AuthFailed, Local, Principal, Provider
-from exporter.sidecar.settings import BasicAuth, GrafanaAuth, Kill, ProxyAuth, TokenAuth
-from exporter.webaccess import WebConfigFile
 
 #: What can come of asking a provider; ``absent`` where no provider found a credential.
 Result = Literal["success", "rejected", "unavailable", "absent"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from exporter.passwords import PasswordCheck
+from exporter.server.passwords import PasswordCheck
+from exporter.server.webaccess import WebConfigFile
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.webaccess import WebConfigFile
 
 
 class Basic:

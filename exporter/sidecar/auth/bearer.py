@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 
+from exporter.config.kill import ApiToken
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.sidecar.settings import ApiToken
 
 
 def _today() -> dt.date:

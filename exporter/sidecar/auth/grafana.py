@@ -24,9 +24,9 @@ import httpx
 from starlette.requests import Request
 
 from exporter import __version__
+from exporter.config.kill import ROLES, GrafanaAuth, Role
 from exporter.logs import fields
-from exporter.sidecar.identity import ROLES, AuthFailed, Principal, Role
-from exporter.sidecar.settings import GrafanaAuth
+from exporter.sidecar.identity import AuthFailed, Principal
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
+from exporter.config.kill import Network, ProxyAuth
 from exporter.logs import fields
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.sidecar.settings import Network, ProxyAuth
 
 log = logging.getLogger(__name__)
 

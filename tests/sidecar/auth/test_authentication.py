@@ -14,10 +14,10 @@ import pytest
 from starlette.requests import Request
 
 from exporter.config import ConfigError
+from exporter.config.kill import ApiToken, Audit, BasicAuth, GrafanaAuth, Kill, KillTarget, ProxyAuth, TokenAuth
+from exporter.server.webaccess import WebConfigFile
 from exporter.sidecar.auth import Authentication, Result
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.sidecar.settings import ApiToken, Audit, BasicAuth, GrafanaAuth, Kill, KillTarget, ProxyAuth, TokenAuth
-from exporter.webaccess import WebConfigFile
 from tests.sidecar.auth.asking import request
 from tests.sidecar.grafana import User, grafana
 

@@ -7,9 +7,9 @@ import hashlib
 
 import pytest
 
+from exporter.config.kill import ApiToken
 from exporter.sidecar.auth import Bearer
 from exporter.sidecar.identity import Principal
-from exporter.sidecar.settings import ApiToken
 from tests.sidecar.auth.asking import ask, failure, request
 
 

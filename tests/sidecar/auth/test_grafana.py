@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from exporter.config.kill import GrafanaAuth
 from exporter.sidecar.auth import Grafana
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.sidecar.settings import GrafanaAuth
 from tests.sidecar.auth.asking import request
 from tests.sidecar.grafana import Fault, User, grafana
 from tests.sidecar.grafana import Grafana as StandIn

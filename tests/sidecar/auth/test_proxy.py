@@ -6,9 +6,9 @@ import ipaddress
 
 import pytest
 
+from exporter.config.kill import ProxyAuth
 from exporter.sidecar.auth import Proxy
 from exporter.sidecar.identity import Principal
-from exporter.sidecar.settings import ProxyAuth
 from tests.sidecar.auth.asking import ask, failure, request
 
 NETWORKS = tuple(ipaddress.ip_network(network) for network in ("192.0.2.0/24", "2001:db8::/32", "fe80::/64"))

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import httpx
 
+from exporter.check.inquiry import Inquiry, inquire
+from exporter.check.report import about_expectations, about_target, printable, table
 from exporter.cockpit.client import CockpitClient
-from exporter.config import Config, ConfigError, Purpose, Target, load
-from exporter.inquiry import Inquiry, inquire
-from exporter.report import about_expectations, about_target, printable, table
-from exporter.units import format_duration
+from exporter.config import Config, ConfigError, Purpose, Target, load, warnings
+from exporter.config.units import format_duration
 
 
 def check(path: Path, purpose: Purpose = "all", *, online: bool = False) -> int:
@@ -31,7 +31,7 @@ def check(path: Path, purpose: Purpose = "all", *, online: bool = False) -> int:
     except ConfigError as error:
         click.echo(str(error), err=True)
         return 1
-    for warning in config.warnings():
+    for warning in warnings(config):
         click.echo(f"warning: {warning}", err=True)
     click.echo(summary(path, config), nl=False)
     if not online:

@@ -6,14 +6,14 @@ import difflib
 import json
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.document import kind
+from exporter.config.document import kind
 
 #: Where a value stands: keys and list positions from the top, as in ``("targets", 0, "url")``.
 Place = tuple[Any, ...]
@@ -54,6 +54,18 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{key_of(self.place)}: {self.sentence}" if self.place else self.sentence
+
+
+class ConfigError(Exception):
+    """A configuration file that cannot be used.
+
+    Attributes:
+        problems: every problem as one line, ``FILE: KEY: what was wrong, what was expected``.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 def key_of(place: Place) -> str:

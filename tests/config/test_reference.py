@@ -25,12 +25,13 @@ from exporter.config import (
     Target,
     Tls,
     load,
+    warnings,
 )
-from exporter.problems import keys_of
-from exporter.sidecar import settings
+from exporter.config import kill as settings
+from exporter.config.problems import keys_of
 
-FILES = Path(__file__).parent / "config" / "files"
-REFERENCE = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+FILES = Path(__file__).parent / "files"
+REFERENCE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 #: The secret files that the examples name → stand-ins for them.
 SECRETS = {
     "cockpit-api-key": "token",
@@ -203,7 +204,7 @@ def test_example_loads(example: str, tmp_path: Path) -> None:
     """Every file shown loads, without a warning."""
     # The folder of the state file is the package's to make, not the test's.
     file = write(tmp_path, example.replace("state_file: /var/lib/dumbella-exporter/", "state_file: "))
-    assert [] == load(file).warnings()
+    assert [] == warnings(load(file))
 
 
 def test_every_link_leads_to_a_heading() -> None:

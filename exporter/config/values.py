@@ -19,10 +19,17 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
 
 from exporter.cockpit.profiles import Profile
-from exporter.document import kind
-from exporter.problems import described
+from exporter.config.document import kind
+from exporter.config.problems import described
+from exporter.config.units import (
+    DURATION_EXPECTED,
+    SIZE_EXPECTED,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+)
 from exporter.secret import SecretFile
-from exporter.units import DURATION_EXPECTED, SIZE_EXPECTED, format_duration, format_size, parse_duration, parse_size
 
 #: What stands in place of every secret that would otherwise be shown.
 SECRET = "<secret>"  # noqa: S105 - the mask, not a secret

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.config import ConfigError
 from exporter.logs import fields
-from exporter.passwords import PasswordCheck
-from exporter.webconfig import WebConfig, load
+from exporter.server.passwords import PasswordCheck
+from exporter.server.webconfig import WebConfig, load
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter import grafana
-from exporter.child import Child
+from exporter.demo import grafana
+from exporter.demo.child import Child
 from exporter.server import ListenAddress, ListenError, bind
 
 _APPLICATIONS = "K7SALES, M2STOCK"
@@ -58,7 +58,7 @@ scrape_configs:
 """
 
 #: The alert rules and the Alertmanager example: a wheel carries them in the package, a checkout has them beside it.
-_ALERTS = next(folder / "alerts" for folder in Path(__file__).parents[:2] if (folder / "alerts").is_dir())
+_ALERTS = next(folder / "alerts" for folder in Path(__file__).parents[1:3] if (folder / "alerts").is_dir())
 
 _LATE = (
     "time() - (dumbella_job_last_success_timestamp_seconds or dumbella_job_success_interval_seconds * 0"

@@ -15,10 +15,10 @@ from pathlib import Path
 from starlette.types import Receive, Scope, Send
 
 from exporter import logs
-from exporter.passwords import PasswordCheck
-from exporter.protocol import Limits
 from exporter.server import ListenAddress, bind, serve
-from exporter.webaccess import WebAccess, WebConfigFile
+from exporter.server.passwords import PasswordCheck
+from exporter.server.protocol import Limits
+from exporter.server.webaccess import WebAccess, WebConfigFile
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import bcrypt
 import pytest
 from pydantic import SecretStr
 
-from exporter.passwords import PasswordCheck
+from exporter.server.passwords import PasswordCheck
 
 
 def hashed(password: bytes, cost: int = 4) -> SecretStr:

@@ -26,11 +26,12 @@ from exporter.config import (
     Purpose,
     Target,
     load,
+    warnings,
 )
-from exporter.problems import keys_of
-from exporter.units import format_duration, format_size, parse_duration, parse_size
+from exporter.config.problems import keys_of
+from exporter.config.units import format_duration, format_size, parse_duration, parse_size
 
-FIXTURES = Path(__file__).parent / "config"
+FIXTURES = Path(__file__).parent
 GOOD = sorted((FIXTURES / "good").glob("*.yml"))
 BAD = sorted((FIXTURES / "bad").glob("*.yml"))
 
@@ -67,7 +68,7 @@ class TestFixtures:
         """A good file loads; what is unwise in it is said in the sentences beside it."""
         beside = path.with_suffix(".txt")
         expected = beside.read_text(encoding="utf-8") if beside.exists() else ""
-        assert expected == named(path, load(path).warnings())
+        assert expected == named(path, warnings(load(path)))
 
     @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
     def test_bad_file_is_refused_with_its_sentences(self, path: Path) -> None:
@@ -189,7 +190,7 @@ class TestStateFile:
         (tmp_path / "file").touch()
         config = Config(targets=(target(),), state_file=tmp_path / state_file)
         expected = [] if warning is None else [f"configuration: state_file: {warning.format(folder=tmp_path)}"]
-        assert expected == config.warnings()
+        assert expected == warnings(config)
 
 
 class TestUnits:
@@ -587,7 +588,7 @@ class TestAnyDocument:
         except ConfigError as error:
             lines = error.problems
         else:
-            lines = (*config.warnings(), f"{path}: {len(config.masked())}")
+            lines = (*warnings(config), f"{path}: {len(config.masked())}")
         assert lines
         assert len(lines) == len("\n".join(lines).splitlines())
         assert [] == [line for line in lines if not line.startswith(f"{path}: ")]

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -25,11 +23,11 @@ from pydantic import (
     field_validator,
 )
 
-from exporter import document
-from exporter.config import ConfigError
-from exporter.document import kind
-from exporter.problems import Problem, described, empty_values, found_in, in_file_order
-from exporter.values import SECRET, Flag, PemPath, Reading, check_authorities, check_key_pair
+from exporter.config import ConfigError, document
+from exporter.config.document import kind
+from exporter.config.problems import Problem, described, empty_values, found_in, in_file_order
+from exporter.config.section import Section
+from exporter.config.values import SECRET, Flag, PemPath, Reading, check_authorities, check_key_pair
 
 _BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
 #: A login at this cost takes seconds already; one at 31 takes days.
@@ -61,10 +59,6 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Content-Security-Policy": (),
 }
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _one_of(*known: str) -> PlainValidator:
@@ -102,7 +96,7 @@ def _names(known: Mapping[str, str] | tuple[str, ...]) -> PlainValidator:
     return PlainValidator(check)
 
 
-class TlsServer(_Section):
+class TlsServer(Section):
     """How connections are encrypted, and which clients are let in.
 
     Attributes:
@@ -211,7 +205,7 @@ def _header_value(value: Any) -> str:
     return value
 
 
-class HttpServer(_Section):
+class HttpServer(Section):
     """How answers are sent.
 
     Attributes:
@@ -220,7 +214,9 @@ class HttpServer(_Section):
     """
 
     http2: Flag = True
-    headers: dict[Annotated[str, PlainValidator(_header_name)], Annotated[str, PlainValidator(_header_value)]] = {}
+    headers: dict[Annotated[str, PlainValidator(_header_name)], Annotated[str, PlainValidator(_header_value)]] = Field(
+        default_factory=dict
+    )
 
     @field_validator("headers")
     @classmethod
@@ -249,7 +245,7 @@ def _password_hash(value: Any) -> SecretStr:
     return SecretStr(match[0])
 
 
-class WebConfig(_Section):
+class WebConfig(Section):
     """The whole file; without any users nobody has to log in.
 
     Attributes:
@@ -263,7 +259,7 @@ class WebConfig(_Section):
     basic_auth_users: dict[
         Annotated[str, BeforeValidator(_user)],
         Annotated[SecretStr, PlainValidator(_password_hash), PlainSerializer(lambda _: SECRET)],
-    ] = {}
+    ] = Field(default_factory=dict)
 
 
 def load(path: Path) -> WebConfig:

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.logs import fields
-from exporter.protocol import Limits, protocol_with
+from exporter.server.protocol import Limits, protocol_with
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.check import check, check_online
+from exporter.check.inquiry import UNKNOWN_EXECUTION
+from exporter.check.report import printable, table
 from exporter.cockpit.profiles import BUILTIN, Profile
 from exporter.config import Auth, Config, Expectation, Results, Target
-from exporter.inquiry import UNKNOWN_EXECUTION
-from exporter.report import printable, table
 
-FIXTURES = Path(__file__).parent / "config"
+FIXTURES = Path(__file__).parents[1] / "config"
 JOBS = "/cockpit/api/rest/application/K7SALES/services/jobs"
 EXECUTIONS = f"{JOBS}/executions"
 

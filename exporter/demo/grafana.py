@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.server import ListenAddress
 
 #: The dashboards: a wheel carries them in the package, a checkout has them beside it.
-DASHBOARDS = next(folder / "dashboards" for folder in Path(__file__).parents[:2] if (folder / "dashboards").is_dir())
+DASHBOARDS = next(folder / "dashboards" for folder in Path(__file__).parents[1:3] if (folder / "dashboards").is_dir())
 #: Their uids, in the order in which they are best looked at.
 UIDS = ("dumbella-jobs", "dumbella-job-manager", "dumbella-job", "dumbella-health")
 

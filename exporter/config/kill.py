@@ -7,7 +7,6 @@ built in code. What depends on the command line (where it listens, whether with 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -28,13 +26,13 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from exporter.config import Auth, Globs
-from exporter.document import kind
-from exporter.problems import Problem, described, empty_values, found_in, keys_of
-from exporter.secret import SecretFile
-from exporter.sidecar.identity import Role
-from exporter.units import DURATION_EXPECTED, format_duration, parse_duration
-from exporter.values import (
+from exporter.config.document import kind
+from exporter.config.globs import Globs
+from exporter.config.problems import Problem, described, empty_values, found_in, keys_of
+from exporter.config.section import Section
+from exporter.config.target import Auth
+from exporter.config.units import DURATION_EXPECTED, format_duration, parse_duration
+from exporter.config.values import (
     Code,
     Count,
     CredentialPath,
@@ -48,7 +46,11 @@ from exporter.values import (
     Url,
     is_loopback,
 )
+from exporter.secret import SecretFile
 
+#: Grafana's roles in an organisation, the least first.
+Role = Literal["Viewer", "Editor", "Admin"]
+ROLES: tuple[Role, ...] = ("Viewer", "Editor", "Admin")
 #: Kinds of principals that a policy can name.
 PRINCIPAL_KINDS = ("user", "team", "group", "role", "token")
 #: Providers whose principals are people rather than programs; ``local`` is everyone where none is configured.
@@ -59,10 +61,6 @@ _SHORTEST_KEY = 32
 _HOSTNAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(functools.cached_property,))
 
 
 def _age(value: Any, info: ValidationInfo) -> float:
@@ -87,7 +85,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 Texts = Annotated[tuple[str, ...], PlainValidator(_texts)]
 
 
-class GrafanaAuth(_Section):
+class GrafanaAuth(Section):
     """People with a session in Grafana.
 
     Attributes:
@@ -117,7 +115,7 @@ class GrafanaAuth(_Section):
         return name
 
 
-class ProxyAuth(_Section):
+class ProxyAuth(Section):
     """People whom a proxy in ``trusted_proxies`` has authenticated.
 
     Attributes:
@@ -137,7 +135,7 @@ class ProxyAuth(_Section):
         return name
 
 
-class BasicAuth(_Section):
+class BasicAuth(Section):
     """The users of the web configuration's ``basic_auth_users``."""
 
     type: Literal["basic"]
@@ -161,7 +159,7 @@ def _day(value: Any) -> dt.date:
     raise ValueError(f"is {kind(value)}, expected a date such as 2027-06-30")
 
 
-class ApiToken(_Section):
+class ApiToken(Section):
     """One bearer token of the API.
 
     Attributes:
@@ -177,7 +175,7 @@ class ApiToken(_Section):
     targets: Globs = ("*",)
 
 
-class TokenAuth(_Section):
+class TokenAuth(Section):
     """Programs with a bearer token; they may use the API only."""
 
     type: Literal["token"]
@@ -251,7 +249,7 @@ def _principal(value: Any) -> str:
     return value
 
 
-class Rule(_Section):
+class Rule(Section):
     """One rule of the policy; globs are matched with upper and lower case told apart.
 
     Attributes:
@@ -279,13 +277,13 @@ class Rule(_Section):
     dry_run: Flag = False
 
 
-class View(_Section):
+class View(Section):
     """Who may look beside those whom the policy names."""
 
     min_role: Role | None = None
 
 
-class KillLimits(_Section):
+class KillLimits(Section):
     """How often."""
 
     pages_per_minute: Count = 10
@@ -294,7 +292,7 @@ class KillLimits(_Section):
     kills_per_hour: Count = 50
 
 
-class Timeouts(_Section):
+class Timeouts(Section):
     """How long; seconds."""
 
     read: Duration = 3.0
@@ -311,14 +309,14 @@ class Timeouts(_Section):
         return page_token
 
 
-class Audit(_Section):
+class Audit(Section):
     """Where the record of all that was asked and done goes."""
 
     file: FilePath
     stdout: Flag = True
 
 
-class Annotations(_Section):
+class Annotations(Section):
     """A mark in Grafana for each confirmed kill.
 
     Attributes:
@@ -360,7 +358,7 @@ def _hostname(value: Any) -> str:
     return value.strip("[]").lower()
 
 
-class Kill(_Section):
+class Kill(Section):
     """The section ``kill``.
 
     Attributes:

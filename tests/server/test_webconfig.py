@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError
-from exporter.problems import keys_of
-from exporter.protocol import Limits
-from exporter.webconfig import HttpServer, TlsServer, WebConfig, load
+from exporter.config.problems import keys_of
+from exporter.server.protocol import Limits
+from exporter.server.webconfig import HttpServer, TlsServer, WebConfig, load
 from tests.certificates import Authority
 
 HASH = "$2y$04$FNhXvPZMeO3TTlcyB1XiAOh3gxek2JwH8y5HEmCpWNkGIt0oSczue"
@@ -305,7 +305,7 @@ def test_absent_file(tmp_path: Path) -> None:
     assert (f"{tmp_path}/web.yml: there is no such file, expected a YAML file",) == caught.value.problems
 
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "web-configuration.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "web-configuration.md"
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from exporter.check.inquiry import UNKNOWN_EXECUTION, Asked, Inquiry, Understanding
 from exporter.cockpit.explanation import Explanation
 from exporter.config import Config, Expectation
-from exporter.inquiry import UNKNOWN_EXECUTION, Asked, Inquiry, Understanding
+from exporter.config.units import format_duration
 from exporter.model import Execution, Job
-from exporter.units import format_duration
 
 #: A job by target, application and name.
 _Named = tuple[str, str, str]
