@@ -37,12 +37,20 @@ class ProcessGroup:
     async def start(cls, command: Sequence[str | Path], *, cwd: Path, output: Path) -> ProcessGroup:
         """Start ``command`` in ``cwd``; what it prints is appended to ``output``.
 
+        It finds the pid of this process in ``SIMULATOR_PID``.
+
         Raises:
             OSError: the command or a folder is missing, or the system has no room for another process.
         """
         with output.open("ab") as file:
             leader = await asyncio.create_subprocess_exec(
-                *command, cwd=cwd, stdin=DEVNULL, stdout=file, stderr=STDOUT, start_new_session=True
+                *command,
+                cwd=cwd,
+                env={**os.environ, "SIMULATOR_PID": str(os.getpid())},
+                stdin=DEVNULL,
+                stdout=file,
+                stderr=STDOUT,
+                start_new_session=True,
             )
         return cls(leader)
 

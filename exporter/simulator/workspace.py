@@ -15,12 +15,14 @@ from exporter.simulator.world import Behaviour, Job
 #: Contexts that every job has.
 CONTEXTS = ("Default", "Production")
 
-# The loops look at the process that started the script, so that nothing outlives a simulator that was killed itself.
+# The loops look at the simulator, so that nothing outlives one that was killed itself. It tells its pid, since a shell
+# that starts when its parent is gone already takes whoever adopted it for its parent.
 _SCRIPT = r"""#!/bin/sh
 # @JOB@ @VERSION@: reads a context, applies --context_param overrides, then works in steps.
 cd "$(dirname "$0")" || exit 1
 
 steps=1 pause=1 exit_code=0 child=no ignore_term=no
+simulator=${SIMULATOR_PID:-$PPID}
 
 assign() {
   case $1 in
@@ -68,7 +70,7 @@ trap 'fail 1' USR1
 if [ "$child" = yes ]; then
   (
     trap '' TERM
-    while kill -0 "$PPID" 2> /dev/null; do sleep "$pause"; done
+    while kill -0 "$simulator" 2> /dev/null; do sleep "$pause"; done
   ) &
   echo "helper process $! started"
 fi
@@ -77,7 +79,7 @@ echo "@JOB@ @VERSION@ started in context $context"
 step=0
 while [ "$steps" = forever ] || [ "$step" -lt "$steps" ]; do
   sleep "$pause"
-  kill -0 "$PPID" 2> /dev/null || exit 143
+  kill -0 "$simulator" 2> /dev/null || exit 143
   step=$((step + 1))
   [ "$steps" = forever ] || echo "step $step of $steps done"
 done
