@@ -17,7 +17,6 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from exporter.cockpit.errors import REASONS
 from exporter.model import STATUSES
 from exporter.observe import DURATION_BUCKETS, OUTCOMES, Exemplar
-from exporter.sidecar.outcomes import OUTCOMES as OUTCOMES_OF_KILLS
 from exporter.snapshot import ApplicationView, ExecutionView, JobView, TargetView
 
 Kind = Literal["gauge", "counter", "info", "summary", "histogram"]
@@ -510,7 +509,20 @@ KILL_REQUESTS = Metric(
     "Requests to kill an execution by what came of them, counted once that is final; requests that join a kill in "
     "progress are not counted again.",
     ("target", "outcome"),
-    values=tuple(outcome for outcome in OUTCOMES_OF_KILLS if outcome != "requested"),
+    values=(
+        "confirmed",
+        "unconfirmed",
+        "rejected",
+        "unknown",
+        "unknown_gone",
+        "already_finished",
+        "stale",
+        "denied",
+        "rate_limited",
+        "cooldown",
+        "dry_run",
+        "audit_failed",
+    ),
 )
 KILL_AUTH = Metric(
     "dumbella_kill_auth_total",

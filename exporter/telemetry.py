@@ -23,7 +23,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import __version__, catalogue
 from exporter.catalogue import Metric
 from exporter.cockpit.errors import REASONS
-from exporter.cockpit.profiles import EXECUTION_FIELDS, JOB_FIELDS
+from exporter.config.profiles import EXECUTION_FIELDS, JOB_FIELDS
 from exporter.exposition import Format
 
 #: Fields whose values are enumerations, and fields that can be unreadable; ``row`` is a row that is no object at all.

@@ -38,8 +38,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.cockpit.fetch import Body
 from exporter.cockpit.lists import PagedList, Understood
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper
-from exporter.cockpit.profiles import resolve
 from exporter.config import Config, Expectation, Target
+from exporter.config.profiles import resolve
 from exporter.exposition import TargetBlocks
 from exporter.model import Execution, Job, Listing
 from exporter.observe import State, observe

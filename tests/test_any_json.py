@@ -16,8 +16,8 @@ from exporter.cockpit.bodies import decode
 from exporter.cockpit.envelopes import unwrap
 from exporter.cockpit.errors import CockpitError
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper
-from exporter.cockpit.profiles import EXECUTION_FIELDS, JOB_FIELDS, ListEndpoint, resolve
 from exporter.config import Config, Target
+from exporter.config.profiles import EXECUTION_FIELDS, JOB_FIELDS, ListEndpoint, resolve
 from exporter.exposition import FORMATS, Format
 from exporter.model import Execution, Job, Listing
 from exporter.observe import State, observe

@@ -11,6 +11,7 @@ from exporter import catalogue
 from exporter.config import Expectation
 from exporter.model import Execution
 from exporter.observe import Durations, Exemplar, History
+from exporter.sidecar.outcomes import OUTCOMES
 from exporter.snapshot import Running
 from tests.views import JOB_TEXT, a_job, a_snapshot, a_view, an_application, lines_of, page_of
 
@@ -239,3 +240,8 @@ def test_names_are_unique() -> None:
     """No two declarations have the same name."""
     names = [metric.name for metric in METRICS]
     assert sorted(set(names)) == sorted(names)
+
+
+def test_kills_are_counted_by_every_outcome_that_is_final() -> None:
+    """A kill is counted under the words that pages, API and audit use, except while it is still in progress."""
+    assert tuple(outcome for outcome in OUTCOMES if outcome != "requested") == catalogue.KILL_REQUESTS.values

@@ -18,8 +18,8 @@ from exporter.cockpit.explanation import Explanation, explain
 from exporter.cockpit.fetch import address
 from exporter.cockpit.keys import RowKind
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper, Reading
-from exporter.cockpit.profiles import Profile
 from exporter.config import Target
+from exporter.config.profiles import Profile
 from exporter.model import Execution, Job, Row
 
 #: Asked for where no execution is running: Dumbella does not know it, but says so.

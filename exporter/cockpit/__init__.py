@@ -17,10 +17,8 @@ from exporter.cockpit.errors import (
     TooLarge,
 )
 from exporter.cockpit.explanation import Explanation, FieldUse, explain
-from exporter.cockpit.profiles import BUILTIN, Profile, resolve
 
 __all__ = [
-    "BUILTIN",
     "REASONS",
     "AuthRejected",
     "ClientError",
@@ -32,7 +30,6 @@ __all__ = [
     "Inspection",
     "NotJSON",
     "Outcome",
-    "Profile",
     "Redirected",
     "RequestTimeout",
     "Result",
@@ -41,5 +38,4 @@ __all__ = [
     "TLSFailed",
     "TooLarge",
     "explain",
-    "resolve",
 ]

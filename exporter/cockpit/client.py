@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import httpx
 
@@ -17,11 +17,9 @@ from exporter.cockpit.errors import ClientError, CockpitError
 from exporter.cockpit.fetch import Body, Fetcher, address
 from exporter.cockpit.lists import Made, PagedList, Understood, understood
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper
-from exporter.cockpit.profiles import Endpoint, ListEndpoint, Profile
+from exporter.config import Target
+from exporter.config.profiles import Endpoint, ListEndpoint, Profile
 from exporter.model import Execution, Job, Listing
-
-if TYPE_CHECKING:  # config imports this package for its profiles
-    from exporter.config import Target
 
 #: The values of the ``endpoint`` label that reading has; killing adds its own.
 AskedEndpoint = Literal["jobs", "executions", "results", "version", "applications"]

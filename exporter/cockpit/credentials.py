@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from exporter.cockpit.errors import AuthRejected
+from exporter.config import Auth
 from exporter.secret import SecretFile
-
-if TYPE_CHECKING:  # config imports this package for its profiles
-    from exporter.config import Auth
 
 _MASK = "<secret>"
 #: Shorter values are no secrets, and masking them would make every message unreadable.

@@ -15,7 +15,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-from exporter.cockpit.profiles import Dates
+from exporter.config.profiles import Dates
 
 #: Numbers from here on are milliseconds: as seconds they would lie beyond the year 5100, as milliseconds in 1973.
 _MILLISECONDS_FROM = 1e11

@@ -13,8 +13,8 @@ from typing import Any
 
 from exporter.cockpit.errors import SchemaMismatch
 from exporter.cockpit.keys import MAP_KEY, MISSING, value_at
-from exporter.cockpit.profiles import ListEndpoint
 from exporter.cockpit.scalars import is_digits, is_uuid
+from exporter.config.profiles import ListEndpoint
 
 _WRAPPERS = ("data", "items", "results")
 _LINKS_AND_PAGE = frozenset({"_links", "page"})

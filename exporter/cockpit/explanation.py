@@ -9,9 +9,9 @@ from typing import Any
 
 from exporter.cockpit.keys import MAP_KEY, FieldKey, RowKind, is_filled
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper
-from exporter.cockpit.profiles import Profile
 from exporter.cockpit.rows import RowShape
 from exporter.cockpit.scalars import compact_json, valid_text
+from exporter.config.profiles import Profile
 
 _LONGEST_EXAMPLE = 60
 #: Nesting that is looked into, and unused keys that are named: some rows embed half a database.

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -33,9 +33,7 @@ from exporter.cockpit.errors import (
 )
 from exporter.cockpit.handshake import Handshake, Trace
 from exporter.cockpit.tls import TlsContext
-
-if TYPE_CHECKING:  # config imports this package for its profiles
-    from exporter.config import Target
+from exporter.config import Target
 
 #: Encodings that httpx decodes. Stacked ones are refused: each layer can expand a thousandfold before it is measured.
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})

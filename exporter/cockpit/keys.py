@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from exporter.cockpit.profiles import ExecutionField, JobField, Profile
 from exporter.cockpit.scalars import is_digits, is_uuid, read_flag_or_text, read_id, read_job_name
+from exporter.config.profiles import ExecutionField, JobField, Profile
 
 #: Under this key ``envelopes.unwrap`` puts the id of a row that came in a map by id. No JSON key is written like that.
 MAP_KEY: Final = "(map key)"

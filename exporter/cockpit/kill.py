@@ -10,16 +10,14 @@ import http.cookies
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import httpx
 
 from exporter.cockpit.errors import AuthRejected, ClientError, CockpitError, Redirected
 from exporter.cockpit.fetch import Body, Fetcher, address
-from exporter.cockpit.profiles import Profile
-
-if TYPE_CHECKING:  # config imports this package for its profiles
-    from exporter.config import Target
+from exporter.config import Target
+from exporter.config.profiles import Profile
 
 Csrf = Literal["none", "spring"]
 #: ``accepted``: Cockpit said yes. ``rejected``: it said no, or was never reached. ``gone``: it does not know the

@@ -13,7 +13,7 @@ from exporter.cockpit.bodies import Mask, decode
 from exporter.cockpit.envelopes import Answer, unwrap
 from exporter.cockpit.errors import NotJSON, SchemaMismatch
 from exporter.cockpit.fetch import Body
-from exporter.cockpit.profiles import ListEndpoint, Profile
+from exporter.config.profiles import ListEndpoint, Profile
 
 #: Bodies from this size on are understood in a worker thread; for smaller ones the way there costs more than it saves.
 _LARGE_BODY = 64 * 1024

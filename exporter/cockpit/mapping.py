@@ -18,8 +18,8 @@ from operator import attrgetter
 from typing import Any, Generic
 
 from exporter.cockpit.keys import MAP_KEY, FieldKeys, value_at
-from exporter.cockpit.profiles import Profile
 from exporter.cockpit.rows import RowReader, RowShape
+from exporter.config.profiles import Profile
 from exporter.logs import fields
 from exporter.model import Execution, Job, Listing, Row
 

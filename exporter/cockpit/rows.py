@@ -8,8 +8,8 @@ from typing import Any
 
 from exporter.cockpit.dates import DateReader
 from exporter.cockpit.keys import FieldKeys, RowKind, is_filled, keys_of
-from exporter.cockpit.profiles import Profile, Values
 from exporter.cockpit.scalars import compact_json, read_flag_or_text, read_id, read_job_name, read_text, valid_text
+from exporter.config.profiles import Profile, Values
 
 
 class RowShape:

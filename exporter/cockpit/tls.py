@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exporter.cockpit.errors import TLSFailed
-
-if TYPE_CHECKING:  # config imports this package for its profiles
-    from exporter.config import Tls
+from exporter.config import Tls
 
 _Identity = tuple[int, int, int, int]
 

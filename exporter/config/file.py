@@ -25,12 +25,12 @@ from pydantic import (
     field_validator,
 )
 
-from exporter.cockpit.profiles import BUILTIN, Profile, resolve
 from exporter.config import document
 from exporter.config.globs import any_of
 from exporter.config.kill import Kill
 from exporter.config.kill import read as read_kill
 from exporter.config.problems import ConfigError, Problem, empty_values, found_in, in_file_order
+from exporter.config.profiles import BUILTIN, Profile, resolve
 from exporter.config.section import Section
 from exporter.config.target import Target
 from exporter.config.units import format_duration

@@ -18,9 +18,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
 
-from exporter.cockpit.profiles import Profile
 from exporter.config.document import kind
 from exporter.config.problems import described
+from exporter.config.profiles import Profile
 from exporter.config.units import (
     DURATION_EXPECTED,
     SIZE_EXPECTED,

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from exporter.cockpit import CockpitClient
 from exporter.cockpit.errors import CockpitError
 from exporter.cockpit.kill import KillAnswer, KillCall
-from exporter.cockpit.profiles import Profile
 from exporter.config import Target
 from exporter.config.kill import KillTarget, Timeouts
+from exporter.config.profiles import Profile
 from exporter.model import Execution, Job, Listing
 from exporter.sidecar.subject import Subject
 

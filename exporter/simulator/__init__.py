@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from exporter.simulator.app import application
+from exporter.simulator.command import simulate
 from exporter.simulator.dialects import DIALECTS as _DIALECTS
 from exporter.simulator.faults import FAULTS
-from exporter.simulator.simulation import Simulator, SimulatorOptions, simulate
+from exporter.simulator.simulation import Simulator, SimulatorOptions
 
 #: Name → one line, for people.
 DIALECTS: Mapping[str, str] = {name: dialect.description for name, dialect in _DIALECTS.items()}
 
-__all__ = ["DIALECTS", "FAULTS", "Simulator", "SimulatorOptions", "simulate"]
+__all__ = ["DIALECTS", "FAULTS", "Simulator", "SimulatorOptions", "application", "simulate"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,11 +19,9 @@ from exporter.simulator.api import Operation
 from exporter.simulator.control import Control
 from exporter.simulator.interference import interfere
 from exporter.simulator.runtime import Refusal
+from exporter.simulator.simulation import Simulator
 from exporter.simulator.spring import error_answer, json_answer
 from exporter.simulator.transport import ending_quietly
-
-if TYPE_CHECKING:
-    from exporter.simulator.simulation import Simulator
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 

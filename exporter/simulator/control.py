@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -15,12 +15,10 @@ from exporter.simulator.api import BadRequest
 from exporter.simulator.dialects import DIALECTS
 from exporter.simulator.faults import FAULTS, Fault, UnknownFault
 from exporter.simulator.runtime import NotFound
+from exporter.simulator.simulation import Simulator
 from exporter.simulator.spring import json_answer
 from exporter.simulator.workspace import context_parameters
 from exporter.simulator.world import Behaviour, Execution, Job
-
-if TYPE_CHECKING:
-    from exporter.simulator.simulation import Simulator
 
 _NUMBER = (int, float)
 _TEXT_OR_NULL = (str, type(None))

@@ -1,33 +1,24 @@
-"""A simulated installation as a whole: put together, served, and taken away again without leaving anything behind."""
+"""A simulated installation as a whole: put together, and taken away again without leaving anything behind."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import secrets
-import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from exporter.logs import fields
-from exporter.server import ListenAddress, bind, serve
+from exporter.server import ListenAddress
 from exporter.simulator.api import Api
-from exporter.simulator.app import application
 from exporter.simulator.dialects import DIALECTS
 from exporter.simulator.faults import Fault, Faults
-from exporter.simulator.processes import adopt_orphans
 from exporter.simulator.runtime import Dumbella
 from exporter.simulator.scenario import activities, open_services, populate
 from exporter.simulator.scheduler import Scheduler
 from exporter.simulator.synthetic import add_synthetic_jobs, synthetic_activity
 from exporter.simulator.workspace import Workspace
 from exporter.simulator.world import World
-
-log = logging.getLogger(__name__)
 
 _DEFAULT_ADDRESS = ListenAddress("127.0.0.1", 9876)
 
@@ -70,7 +61,6 @@ class Simulator:
     """A simulated installation; use it as ``async with``, which starts and ends its processes.
 
     Attributes:
-        app: the ASGI application.
         token: the bearer token that it accepts.
     """
 
@@ -89,7 +79,6 @@ class Simulator:
         if runnable:
             happening.append(synthetic_activity(self.dumbella, runnable))
         self.scheduler = Scheduler(happening, options.seed, paused=not options.scheduler)
-        self.app = application(self)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -112,36 +101,3 @@ class Simulator:
         await self.scheduler.close()
         await self.dumbella.close()
         self._workspace.remove()
-
-
-async def simulate(options: SimulatorOptions) -> None:
-    """Serve a simulated installation until SIGTERM or SIGINT; then end all its processes.
-
-    Raises:
-        ListenError: an address cannot be listened on.
-    """
-    with contextlib.ExitStack() as open_sockets:
-        listeners = [open_sockets.enter_context(bind(address)) for address in options.listen]
-        adopt_orphans()
-        simulator = Simulator(options)
-        log.info("accepts this bearer token", extra=fields(token=simulator.token))
-        try:
-            # Started by the loop, once ``serve`` has taken over the signals: from then on nothing can be left behind.
-            asyncio.get_running_loop().call_soon(simulator.start)
-            await serve(simulator.app, listeners, drain=1)
-        finally:
-            with _signals_ignored():
-                await simulator.close()
-
-
-@contextlib.contextmanager
-def _signals_ignored() -> Iterator[None]:
-    """Let an impatient second signal not interrupt the end of the processes, which takes a second or two."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, log.info, "already stopping")
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from exporter.check import check, check_online
 from exporter.check.inquiry import UNKNOWN_EXECUTION
 from exporter.check.report import printable, table
-from exporter.cockpit.profiles import BUILTIN, Profile
 from exporter.config import Auth, Config, Expectation, Results, Target
+from exporter.config.profiles import BUILTIN, Profile
 
 FIXTURES = Path(__file__).parents[1] / "config"
 JOBS = "/cockpit/api/rest/application/K7SALES/services/jobs"

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from exporter.cockpit import CockpitClient, resolve
+from exporter.cockpit import CockpitClient
 from exporter.config import Target
+from exporter.config.profiles import resolve
 
 T = TypeVar("T")
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.cockpit.dates import DateReader
-from exporter.cockpit.profiles import Dates
+from exporter.config.profiles import Dates
 
 # 2024-07-15T08:30:00Z; Rome is two hours ahead of it.
 MOMENT = 1_721_032_200.0

@@ -8,10 +8,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from exporter.cockpit import CockpitClient, resolve
+from exporter.cockpit import CockpitClient
 from exporter.config import Auth
+from exporter.config.profiles import resolve
 from exporter.model import Execution, Job, Listing
-from exporter.simulator import Simulator, SimulatorOptions
+from exporter.simulator import Simulator, SimulatorOptions, application
 from exporter.simulator.dialects import DIALECTS
 from tests.cockpit.asking import soon, target
 
@@ -28,7 +29,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
 
     async def read_all() -> dict[str, Told]:
         async with Simulator(SimulatorOptions(jobs=50, token=TOKEN, scheduler=False)) as simulator:
-            transport = httpx.ASGITransport(simulator.app)
+            transport = httpx.ASGITransport(application(simulator))
             async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as control:
                 run = {"application": "K7SALES", "job": "refresh_prices_1.0", "duration": None}
                 (await control.post("/-/run", json=run)).raise_for_status()

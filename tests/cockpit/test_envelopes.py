@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cockpit.envelopes import Answer, Page, unwrap
 from exporter.cockpit.errors import SchemaMismatch
-from exporter.cockpit.profiles import ListEndpoint
+from exporter.config.profiles import ListEndpoint
 
 A, B = {"id": 1}, {"id": 2}
 UUID = "0b9e3c5a-7d0f-4c1e-9a43-2f5d1c6b7a80"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.cockpit.mapping import ExecutionMapper
-from exporter.cockpit.profiles import resolve
+from exporter.config.profiles import resolve
 from exporter.model import Execution, Listing
 
 RUN = "0b9e3c5a-7d0f-4c1e-9a43-2f5d1c6b7a80"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.cockpit import FieldUse, explain, resolve
+from exporter.cockpit import FieldUse, explain
+from exporter.config.profiles import resolve
 
 PROFILE = resolve("cockpit", {})
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.cockpit.mapping import JobMapper
-from exporter.cockpit.profiles import resolve
+from exporter.config.profiles import resolve
 from exporter.model import Job, Listing
 
 MINIMAL = {"id": "100000000000001", "name": "load_orders_0.1", "status": "ENABLED"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.cockpit.envelopes import unwrap
 from exporter.cockpit.errors import SchemaMismatch
 from exporter.cockpit.mapping import ExecutionMapper, JobMapper
-from exporter.cockpit.profiles import ListEndpoint, resolve
+from exporter.config.profiles import ListEndpoint, resolve
 
 PROFILE = resolve("cockpit", {})
 ROWS = [

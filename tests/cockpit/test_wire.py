@@ -23,9 +23,9 @@ from exporter.cockpit import (
     ServerError,
     TLSFailed,
     TooLarge,
-    resolve,
 )
 from exporter.config import Auth, Limits, Tls
+from exporter.config.profiles import resolve
 from tests.cockpit.asking import soon, target
 
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from exporter.cockpit.profiles import Profile
 from exporter.config import (
     Auth,
     Config,
@@ -29,6 +28,7 @@ from exporter.config import (
     warnings,
 )
 from exporter.config.problems import keys_of
+from exporter.config.profiles import Profile
 from exporter.config.units import format_duration, format_size, parse_duration, parse_size
 
 FIXTURES = Path(__file__).parent

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from exporter.cockpit.profiles import Dates, Fields, Items, Paging, Paths, Profile, Values
 from exporter.config import (
     Auth,
     Config,
@@ -29,6 +28,7 @@ from exporter.config import (
 )
 from exporter.config import kill as settings
 from exporter.config.problems import keys_of
+from exporter.config.profiles import Dates, Fields, Items, Paging, Paths, Profile, Values
 
 FILES = Path(__file__).parent / "files"
 REFERENCE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")

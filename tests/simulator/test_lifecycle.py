@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from exporter.server import ListenAddress
-from exporter.simulator import Simulator, SimulatorOptions
+from exporter.simulator import Simulator, SimulatorOptions, application
 from exporter.simulator.scheduler import Activity, Scheduler
 from tests.processes import COMMAND, Process, eventually, poll, running
 
@@ -146,7 +146,7 @@ def test_ten_thousand_jobs_are_listed() -> None:
 def client(simulator: Simulator) -> httpx.AsyncClient:
     """Return a client for a simulator in this process."""
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(simulator.app),
+        transport=httpx.ASGITransport(application(simulator)),
         base_url="http://simulator/cockpit/api/rest",
         headers={"authorization": f"Bearer {simulator.token}"},
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from exporter.cockpit.profiles import BUILTIN, Profile, resolve
+from exporter.config.profiles import BUILTIN, Profile, resolve
 
 JOB_FIELDS = {
     "id": ("id", "jobId", "jobPK.id", "pk.id", "uuid"),
