@@ -15,8 +15,9 @@ from typing import TypeVar
 
 #: The installed command, beside the interpreter that runs the tests.
 COMMAND = Path(sys.executable).parent / "dumbella-exporter"
-#: Seconds that anything may take before its test fails; generous, because machines that run tests are busy.
-DEADLINE = 30.0
+#: Seconds that anything may take before its test fails; generous, because machines that run tests are busy and may be
+#: several times slower than the one on which a test was written.
+DEADLINE = 120.0
 
 #: Lines of a program's output that a failure report holds.
 LINES_SHOWN = 30
@@ -123,7 +124,7 @@ class Process:
 
         def written() -> re.Match[str] | None:
             ended = not self.running
-            match = re.search(pattern, self.stdout + self.log, re.MULTILINE)
+            match = re.search(pattern, _whole_lines(self.stdout) + _whole_lines(self.log), re.MULTILINE)
             if match is None and ended:
                 raise EndedError(f"{self.name} ended with {self._child.returncode} before it wrote {pattern!r}")
             return match
@@ -159,6 +160,11 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._child.wait()
+
+
+def _whole_lines(output: str) -> str:
+    """Return ``output`` up to the end of its last line that has an end: of a later one the rest may be on its way."""
+    return output[: output.rfind("\n") + 1]
 
 
 class EndedError(Exception):
