@@ -14,7 +14,8 @@ import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.processes import COMMAND, Process, poll, running
+from tests import loopback
+from tests.processes import COMMAND, DEADLINE, Process, poll, running
 
 APPLICATIONS = ("K7SALES", "M2STOCK")
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -34,7 +35,7 @@ class Simulator:
     def api(self, path: str) -> Any:
         """Return what Cockpit's API answers."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        answer = httpx.get(f"{self.url}/cockpit/api/rest/{path}", headers=headers, trust_env=False)
+        answer = loopback.get(f"{self.url}/cockpit/api/rest/{path}", headers=headers)
         answer.raise_for_status()
         return answer.json()
 
@@ -52,11 +53,11 @@ class Simulator:
         """Kill an execution as Cockpit does."""
         headers = {"Authorization": f"Bearer {self.token}"}
         url = f"{self.url}/cockpit/api/rest/services/jobs/execution/{execution_id}/kill"
-        httpx.post(url, headers=headers, trust_env=False).raise_for_status()
+        loopback.request("POST", url, headers=headers).raise_for_status()
 
     def control(self, method: str, path: str, **options: Any) -> Any:
         """Ask the simulator itself something."""
-        answer = httpx.request(method, f"{self.url}/-/{path}", trust_env=False, **options)
+        answer = loopback.request(method, f"{self.url}/-/{path}", **options)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -100,13 +101,15 @@ class Exporter:
 
     process: Process
     url: str
-    verify: ssl.SSLContext | bool = True
+    certificates: ssl.SSLContext | None = None
 
-    def get(self, path: str, *, timeout: float = 5.0, **headers: str) -> httpx.Response:
+    def get(self, path: str, *, timeout: float = DEADLINE, **headers: str) -> httpx.Response:
         """Return the answer to a GET request."""
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=timeout, verify=self.verify, trust_env=False)
+        options = {} if self.certificates is None else {"verify": self.certificates}
+        with loopback.client(timeout=timeout, **options) as client:
+            return client.get(f"{self.url}{path}", headers=headers)
 
-    def metrics(self, *, accept: str = TEXT, timeout: float = 5.0) -> Exposition:
+    def metrics(self, *, accept: str = TEXT, timeout: float = DEADLINE) -> Exposition:
         """Scrape once."""
         answer = self.get("/metrics", accept=accept, timeout=timeout)
         assert answer.status_code == 200, answer.text
@@ -148,13 +151,13 @@ def configuration(simulator: Simulator, folder: Path, *, timing: str, more: str 
 
 
 @contextlib.contextmanager
-def exporting(file: Path, *arguments: str, verify: ssl.SSLContext | bool = True) -> Iterator[Exporter]:
+def exporting(file: Path, *arguments: str, certificates: ssl.SSLContext | None = None) -> Iterator[Exporter]:
     """Run an exporter on a free port, until its first read has ended.
 
     Args:
         file: its configuration.
         arguments: further arguments of its command.
-        verify: what its certificate has to be, where it has one.
+        certificates: for an exporter that speaks TLS: the one that its own is checked against, and the client's.
     """
     command = [
         COMMAND,
@@ -166,6 +169,6 @@ def exporting(file: Path, *arguments: str, verify: ssl.SSLContext | bool = True)
         *arguments,
     ]
     with running(command, file.parent, name="exporter") as process:
-        exporter = Exporter(process, process.listening_url(), verify)
+        exporter = Exporter(process, process.listening_url(), certificates)
         poll(lambda: exporter.get("/-/ready").status_code == 200)
         yield exporter

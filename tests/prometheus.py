@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import loopback
 from tests.processes import running
 
 GENERATIONS = ("2.x", "3.x")
@@ -93,7 +93,7 @@ class Prometheus:
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the ``data`` of an answer of its HTTP API."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, trust_env=False)
+        answer = loopback.get(f"{self.url}/api/v1/{path}", params=parameters)
         body = answer.json()
         assert body["status"] == "success", body
         return body["data"]

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests import loopback
 from tests.alerts.rules import ALERTS, RULES, seconds
 from tests.processes import poll, running
 
@@ -130,7 +131,7 @@ class Alertmanager:
     def alerts(self, **labels: str) -> list[dict[str, Any]]:
         """Return the alerts with these labels that it holds now."""
         filters = [f'{name}="{value}"' for name, value in labels.items()]
-        answer = httpx.get(f"{self.url}/api/v2/alerts", params={"filter": filters}, trust_env=False)
+        answer = loopback.get(f"{self.url}/api/v2/alerts", params={"filter": filters})
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found
@@ -139,7 +140,7 @@ class Alertmanager:
         """Let alerts with these labels fire for a few minutes, as Prometheus would."""
         end = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)).isoformat()
         body = [{"labels": labels, "annotations": {"summary": "of a test"}, "endsAt": end} for labels in alerts]
-        httpx.post(f"{self.url}/api/v2/alerts", json=body, trust_env=False).raise_for_status()
+        loopback.request("POST", f"{self.url}/api/v2/alerts", json=body).raise_for_status()
 
     def told(self, alertname: str, status: str = "firing", **labels: str) -> Notification | None:
         """Return the latest notification with this status about an alert, ``None`` while there is none."""
@@ -170,6 +171,6 @@ def alerting(binary: Path, folder: Path) -> Iterator[Alertmanager]:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/-/ready", trust_env=False).is_success
+        return loopback.get(f"{url}/-/ready").is_success
     except httpx.TransportError:
         return False

@@ -6,8 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-import httpx
-
+from tests import loopback
 from tests.dashboards import stand_in_grafana
 from tests.dashboards.files import UIDS
 from tests.processes import COMMAND, running
@@ -35,9 +34,9 @@ def test_a_grafana_that_is_installed_gets_the_dashboards(tmp_path: Path) -> None
         grafana = process.wait_for(r"^Grafana +(http://\S+)")[1]
         for uid in UIDS.values():
             assert f"  {grafana}/d/{uid}\n" in process.stdout
-            answer = httpx.get(f"{grafana}/api/dashboards/uid/{uid}", trust_env=False)
+            answer = loopback.get(f"{grafana}/api/dashboards/uid/{uid}")
             assert uid == answer.json()["dashboard"]["uid"]
-        (source,) = httpx.get(f"{grafana}/api/datasources", trust_env=False).json()
+        (source,) = loopback.get(f"{grafana}/api/datasources").json()
         assert prometheus == source["url"]
         assert "5s" == source["jsonData"]["timeInterval"]
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import loopback
 from tests.dashboards.files import UIDS, load, panel, panels
 from tests.dashboards.node import Node
 from tests.dashboards.view import View
 from tests.dashboards.world import SALES, STOCK, Installation, configure, guarding, installed
 from tests.installation import exporting
-from tests.processes import DEADLINE, Process, eventually, poll
+from tests.processes import Process, eventually, poll
 from tests.prometheus import scraping
 from tests.sidecar.running import free_port
 
@@ -101,7 +101,7 @@ def test_the_url_of_a_job_runs_it(quiet: Quiet) -> None:
     for address in addresses:
         base = f"{simulator.url}/cockpit" if address.startswith("/api") else simulator.url
         headers = {"Authorization": f"Bearer {simulator.token}"}
-        answer = httpx.post(f"{base}{address}", json={}, headers=headers, timeout=DEADLINE, trust_env=False)
+        answer = loopback.request("POST", f"{base}{address}", json={}, headers=headers)
         assert 200 == answer.status_code, answer.text
     poll(lambda: all(run["ended_at"] for run in quiet.installation.history()))
     assert 4 == len([run for run in quiet.installation.history() if run["outcome"] == "done"])

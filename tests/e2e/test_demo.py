@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import loopback
 from tests.installation import APPLICATIONS, Exporter, Simulator
 from tests.processes import COMMAND, Process, eventually, poll, run, running
 from tests.prometheus import Prometheus, real_part
@@ -153,7 +153,7 @@ def test_alerts_fire(tmp_path: Path, path_with_alertmanager: str) -> None:
         poll(lambda: prometheus.query(firing), deadline=120)
 
         def routed() -> list[str]:
-            alerts = httpx.get(f"{alertmanager}/api/v2/alerts", trust_env=False).json()
+            alerts = loopback.get(f"{alertmanager}/api/v2/alerts").json()
             return [
                 receiver["name"]
                 for alert in alerts
@@ -177,14 +177,14 @@ def test_a_newcomer_kills_a_real_process(tmp_path: Path, path_without_prometheus
     """From the demo's Job Manager, a link and a form end a run whose process is then gone."""
     with (
         demonstrating(tmp_path, path=path_without_prometheus) as demo,
-        httpx.Client(base_url=demo.url("sidecar"), trust_env=False) as client,
+        loopback.client(base_url=demo.url("sidecar")) as client,
     ):
         link = poll(lambda: re.search(r'href="(/kill\?[^"]+)"', client.get("/").text))[1]
         page = client.get(html.unescape(link))
         fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page.text)}
         answer = client.post("/kill", data={**fields, "reason": ""}, headers={"sec-fetch-site": "same-origin"})
         poll(lambda: "Confirmed" in client.get(answer.headers["location"]).text)
-        history = httpx.get(f"{demo.url('simulator')}/-/history", trust_env=False).json()
+        history = loopback.get(f"{demo.url('simulator')}/-/history").json()
         assert ["killed"] == [run["outcome"] for run in history if run["execution_id"] == fields["execution"]]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from tests import loopback
 from tests.installation import APPLICATIONS, OPENMETRICS, Exporter, Simulator, configuration, exporting
 
 PER_SECOND = 20
@@ -40,7 +41,7 @@ class Scraper:
     def run(self) -> None:
         """Scrape ``PER_SECOND`` times for each of ``SECONDS``; a late answer delays the next, but none is left out."""
         beat = time.monotonic()
-        with httpx.Client(headers={"accept": OPENMETRICS}, trust_env=False) as client:
+        with loopback.client(headers={"accept": OPENMETRICS}) as client:
             for _ in range(SECONDS * PER_SECOND):
                 self.pages.append(client.get(f"{self.url}/metrics"))
                 beat += 1 / PER_SECOND

@@ -38,7 +38,7 @@ def test_prometheus_scrapes_with_certificate_and_password(
         f"    basic_auth: {{username: prometheus, password: '{PASSWORD}'}}\n"
     )
     with (
-        exporting(file, "--web.config.file", str(web), verify=authority.trusting(client)) as exporter,
+        exporting(file, "--web.config.file", str(web), certificates=authority.trusting(client)) as exporter,
         scraping(prometheus_binary, tmp_path / "prometheus", {"dumbella-exporter": exporter.url}, options) as server,
     ):
         assert exporter.url.startswith("https://")
