@@ -52,5 +52,5 @@ dashboards: ## Write the Grafana dashboards and docs/dashboards.md anew from the
 	$(VENV)/python -m dashboards
 
 clean: ## Remove everything that was made or fetched
-	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/dashboards/node/node_modules
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/dashboards/node/node_modules tests/deploy/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
