@@ -1,0 +1,44 @@
+"""A real container engine and the images that run in it, once per run of the tests.
+
+- ``engine``: the engine that answers on this machine, or one that is started for the tests as root and ended with them.
+  ``engine.docker("compose", …)`` and ``engine.run(program, …)`` run clients of it; testcontainers uses it, too.
+- ``images``: the names of the project's image and of Prometheus' and Alertmanager's: ``images.exporter``,
+  ``images.prometheus``, ``images.alertmanager``. They are the pinned official ones where those can be pulled, otherwise
+  stand-ins (``images.official`` tells).
+
+Where there is no engine the tests are skipped with the reason, under ``CI=true`` they fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers.engine import Engine, NoEngineError, running_engine
+from tests.containers.images import Images, provide_images
+from tests.parts import missing
+from tests.prometheus import MissingError
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that answers, also to testcontainers."""
+    with pytest.MonkeyPatch.context() as environment:
+        try:
+            with running_engine(tmp_path_factory.mktemp("engine")) as engine:
+                environment.setenv("DOCKER_HOST", engine.url)
+                # It would remove what is left behind, but has to be pulled; here everything is removed by its fixture.
+                environment.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+                yield engine
+        except NoEngineError as error:
+            missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The project's image and those that it is used with."""
+    try:
+        return provide_images(engine, tmp_path_factory.mktemp("images"))
+    except MissingError as error:
+        missing(str(error))
