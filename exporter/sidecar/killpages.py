@@ -94,7 +94,7 @@ class KillPages:
         if not is_known:
             nonce = new_nonce()
         # What is sealed is what the form can carry: milliseconds.
-        milliseconds = None if live.started_at is None else int(live.started_at * 1000)
+        milliseconds = None if live.started_at is None else round(live.started_at * 1000)
         sealed = replace(live, started_at=None if milliseconds is None else milliseconds / 1000)
         now = self._sidecar.clock()
         response = self._pages.rendered(

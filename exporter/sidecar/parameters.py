@@ -66,7 +66,7 @@ class Form:
 
 def link_query(target: str, application: str, execution: str, started: float | None, dashboard: str = "") -> str:
     """Return the query of a link to the confirmation page."""
-    milliseconds = "" if started is None else str(int(started * 1000))
+    milliseconds = "" if started is None else str(round(started * 1000))
     values = (target, application, execution, milliseconds, dashboard)
     return urllib.parse.urlencode(dict(zip(_LINK, values, strict=True)))
 

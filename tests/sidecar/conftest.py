@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.installation import Simulator, simulating
-from tests.sidecar.running import PARALLEL_JOB, Sidecar, sidecar
+from tests.sidecar.browser import browsing
+from tests.sidecar.running import HASTY, PARALLEL_JOB, RESIGNED, WIDE, Sidecar, sidecar
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +23,29 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, installation: Simulator) -> Iterator[Sidecar]:
-    """A sidecar that kills, with wide limits and short timeouts."""
+    """A sidecar that kills, with wide limits and long timeouts."""
     with sidecar(tmp_path_factory.mktemp("sidecar"), installation) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def resigned(tmp_path_factory: pytest.TempPathFactory, installation: Simulator) -> Iterator[Sidecar]:
+    """A sidecar that soon gives up to wait for the end of a killed run."""
+    with sidecar(tmp_path_factory.mktemp("resigned"), installation, more=WIDE + RESIGNED) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, installation: Simulator) -> Iterator[Sidecar]:
+    """A sidecar that soon gives up to wait for Cockpit, which may happen at any time on a busy machine."""
+    with sidecar(tmp_path_factory.mktemp("hasty"), installation, more=WIDE + HASTY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The distribution's Chromium."""
+    with browsing() as running:
         yield running
 
 

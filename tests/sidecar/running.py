@@ -8,6 +8,7 @@ import html
 import json
 import re
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import bcrypt
 import httpx
 
+from tests import loopback
 from tests.installation import Simulator
 from tests.processes import COMMAND, Process, poll, running
 
@@ -35,6 +37,7 @@ PARALLEL_JOB = {
 #: Headers that a browser sends with a form of the same page.
 SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
+COCKPIT = 'url: "{}/cockpit", applications: [K7SALES, M2STOCK]'
 AUTH = f"""\
   auth:
     - {{type: basic}}
@@ -54,7 +57,12 @@ POLICY = """\
 WIDE = """\
   limits: {pages_per_minute: 10000, kills_per_user_10m: 10000, kills_per_target_10m: 10000, kills_per_hour: 10000}
 """
-QUICK = "  timeouts: {read: 1s, kill: 1s, confirm: 2s, drain: 3s}\n"
+#: Nobody waits so long unless something is broken; a busy machine must not look like that.
+PATIENT = "  timeouts: {read: 20s, kill: 20s, confirm: 2m, drain: 20s}\n"
+#: For runs that stay: whatever is late, they are still there when time is up.
+RESIGNED = "  timeouts: {read: 20s, kill: 20s, confirm: 500ms, drain: 20s}\n"
+#: For a Cockpit that never answers; a page that has to succeed before has to be tried again.
+HASTY = "  timeouts: {read: 500ms, kill: 3s, confirm: 500ms, drain: 20s}\n"
 
 
 def free_port() -> int:
@@ -71,6 +79,7 @@ class Sidecar:
     process: Process
     url: str
     audit: Path
+    trusting: ssl.SSLContext | None = None
 
     @property
     def port(self) -> int:
@@ -79,12 +88,17 @@ class Sidecar:
 
     def client(self, user: str = "alice") -> httpx.Client:
         """Return a client that a person uses."""
-        return httpx.Client(base_url=self.url, auth=(user, PASSWORD), trust_env=False, timeout=20)
+        return self.browser(auth=(user, PASSWORD))
+
+    def browser(self, **options: Any) -> httpx.Client:
+        """Return a client that sends what ``options`` say."""
+        certificates = {} if self.trusting is None else {"verify": self.trusting}
+        return loopback.client(base_url=self.url, **certificates, **options)
 
     def api(self, token: str = TOKEN) -> httpx.Client:
         """Return a client that a program uses."""
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, trust_env=False, timeout=20)
+        return loopback.client(base_url=f"{self.url}/api/v1", headers=headers)
 
     def records(self) -> list[dict[str, Any]]:
         """Return what is in the audit file."""
@@ -96,11 +110,22 @@ class Sidecar:
 
     def metric(self, sample: str) -> float:
         """Return the value of a sample, written as on /metrics."""
-        text = httpx.get(f"{self.url}/metrics", auth=("alice", PASSWORD), trust_env=False).text
+        with self.client() as client:
+            text = client.get("/metrics").text
         return float(re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)[1])  # type: ignore[index] # a test fails
 
 
-def configure(folder: Path, url: str, cockpit: str, token: str, kill: str, *, web: bool = True) -> list[object]:
+def configure(
+    folder: Path,
+    url: str,
+    cockpit: str,
+    token: str,
+    kill: str,
+    *,
+    web: bool = True,
+    target: str = COCKPIT,
+    tls: str = "",
+) -> list[object]:
     """Write the files of a sidecar and return the arguments that name them.
 
     Args:
@@ -110,24 +135,27 @@ def configure(folder: Path, url: str, cockpit: str, token: str, kill: str, *, we
         token: Cockpit's token.
         kill: further lines of the section ``kill``.
         web: whether there are users.
+        target: the keys of the target; ``{}`` stands for Cockpit's address.
+        tls: the section of the web configuration that switches TLS on.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cockpit-key").write_text(token)
     file = folder / "dumbella-exporter.yml"
     file.write_text(
         "targets:\n"
-        f'  - {{name: simulated, url: "{cockpit}/cockpit", applications: [K7SALES, M2STOCK]}}\n'
+        f"  - {{name: simulated, {target.format(cockpit)}}}\n"
         "kill:\n"
         f"  public_url: {url}\n"
         "  audit: {file: audit.jsonl}\n"
         f"{kill}"
     )
     arguments: list[object] = ["--config.file", file]
+    users = ""
     if web:
         digest = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        (folder / "web.yml").write_text(
-            "basic_auth_users:\n" + "".join(f'  {user}: "{digest}"\n' for user in ("alice", "bob", "victor"))
-        )
+        users = "basic_auth_users:\n" + "".join(f'  {user}: "{digest}"\n' for user in ("alice", "bob", "victor"))
+    if users or tls:
+        (folder / "web.yml").write_text(tls + users)
         arguments += ["--web.config.file", folder / "web.yml"]
     return arguments
 
@@ -141,14 +169,16 @@ def sidecar(
     csrf: str = "none",
     auth: str = AUTH,
     policy: str = POLICY,
-    more: str = WIDE + QUICK,
+    more: str = WIDE + PATIENT,
     port: int | None = None,
+    target: str = COCKPIT,
 ) -> Iterator[Sidecar]:
     """Run a sidecar in front of a simulator, until it is ready."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     kill = f"  mode: {mode}\n  targets: {{simulated: {{bearer_token_file: cockpit-key, csrf: {csrf}}}}}\n"
-    arguments = configure(folder, url, simulator.url, simulator.token, kill + auth + policy + more, web="basic" in auth)
+    kill += auth + policy + more
+    arguments = configure(folder, url, simulator.url, simulator.token, kill, web="basic" in auth, target=target)
     command = [COMMAND, "sidecar", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
     with running(command, folder, name="sidecar") as process:
         process.listening_url()

@@ -8,19 +8,20 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from exporter.sidecar.chain import verify
+from tests import loopback
 from tests.installation import Simulator
 from tests.processes import COMMAND, poll, running
 from tests.processes import run as run_command
 from tests.sidecar.running import (
     AUTH,
+    PATIENT,
     POLICY,
-    QUICK,
+    RESIGNED,
     SAME_ORIGIN,
     WIDE,
     begin,
@@ -132,12 +133,12 @@ class TestStart:
             arguments = ["--config.file", tmp_path / "dumbella-exporter.yml", "--web.config.file", tmp_path / "web.yml"]
             done = run_command("sidecar", *arguments, "--web.listen-address", "127.0.0.1:0")
             assert (2, True) == (done.returncode, "another process holds its lock" in done.stderr)
-            assert "Ready\n" == httpx.get(f"{first.url}/-/ready", trust_env=False).text
+            assert "Ready\n" == loopback.get(f"{first.url}/-/ready").text
 
 
 def _page(url: str) -> str:
     try:
-        return httpx.get(url, trust_env=False).text
+        return loopback.get(url).text
     except httpx.TransportError:
         return ""
 
@@ -172,7 +173,7 @@ class TestModes:
         command = [COMMAND, "sidecar", *files, "--web.listen-address", f"127.0.0.1:{port}"]
         with (
             running(command, tmp_path, name="sidecar"),
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+            loopback.client(base_url=f"http://127.0.0.1:{port}") as client,
         ):
             poll(lambda: _page(f"{url}/"))
             page = client.get(f"/grafana/kill-sidecar{link(run)}")
@@ -194,7 +195,7 @@ class TestModes:
     def test_pages_and_kills_are_limited(self, tmp_path: Path, installation: Simulator) -> None:
         """Too many pages and too many kills are 429 with the time to wait."""
         runs = begin(installation, 2)
-        narrow = "  limits: {pages_per_minute: 4, kills_per_user_10m: 1}\n" + QUICK
+        narrow = "  limits: {pages_per_minute: 4, kills_per_user_10m: 1}\n" + PATIENT
         with sidecar(tmp_path, installation, more=narrow) as live, live.client() as client:
             confirm(client, runs[0])
             refused = confirm(client, runs[1])
@@ -227,8 +228,7 @@ class TestEnd:
     def test_kill_under_way_is_ended_before_the_sidecar(self, tmp_path: Path, installation: Simulator) -> None:
         """A signal while Cockpit is thinking: the answer is awaited and recorded."""
         run = begin(installation)[0]
-        slow = WIDE + "  timeouts: {read: 1s, kill: 5s, confirm: 5s, drain: 10s}\n"
-        with sidecar(tmp_path, installation, more=slow) as live, ThreadPoolExecutor(1) as pool:
+        with sidecar(tmp_path, installation) as live, ThreadPoolExecutor(1) as pool:
             client = live.client()
             fields = {**form(client.get(link(run))), "reason": ""}
             installation.switch_faults("slow=1@kill")
@@ -257,9 +257,10 @@ class TestEnd:
             kill_id = live.records()[-1]["kill_id"]
         installation.switch_faults()
         if gone:
-            _end_by_hand(installation, run)
+            installation.kill(run["execution_id"])
+            poll(lambda: ended(installation, run))
         expected = "unknown_gone" if gone else "unknown"
-        with sidecar(tmp_path, installation, port=port) as again, again.client() as client:
+        with sidecar(tmp_path, installation, port=port, more=WIDE + RESIGNED) as again, again.client() as client:
             poll(lambda: "http-equiv" not in client.get(f"/kills/{kill_id}").text)
             assert [("intent", ""), ("result", "unknown"), ("final", expected)] == again.stages()
             assert f"<code>{expected}</code>" in client.get(f"/kills/{kill_id}").text
@@ -271,7 +272,7 @@ class TestEnd:
         run = begin(installation)[0]
         port = free_port()
         tmp_path.joinpath("page-key").write_text("0123456789abcdef0123456789abcdef\n")
-        more = f"{WIDE}{QUICK}  secret_file: page-key\n"
+        more = f"{WIDE}{PATIENT}  secret_file: page-key\n"
         with sidecar(tmp_path, installation, port=port, more=more) as live, live.client() as client:
             fields = {**form(client.get(link(run))), "reason": ""}
             cookies = dict(client.cookies)
@@ -279,14 +280,6 @@ class TestEnd:
             client.cookies.update(cookies)
             answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
             assert "confirmed" == final_state(client, answer)
-
-
-def _end_by_hand(installation: Simulator, run: dict[str, Any]) -> None:
-    """Kill a run as somebody in Cockpit would."""
-    headers = {"Authorization": f"Bearer {installation.token}"}
-    path = f"/cockpit/api/rest/services/jobs/execution/{run['execution_id']}/kill"
-    httpx.post(f"{installation.url}{path}", headers=headers, trust_env=False).raise_for_status()
-    poll(lambda: ended(installation, run))
 
 
 class TestAuditFile:
@@ -327,7 +320,7 @@ class TestAuditFile:
         command = ["sh", "-c", script, COMMAND, *files]
         with (
             running(command, tmp_path, name="sidecar") as process,
-            httpx.Client(base_url=url, auth=("alice", "wonderland"), trust_env=False) as client,
+            loopback.client(base_url=url, auth=("alice", "wonderland")) as client,
         ):
             poll(lambda: "Job Manager" in _authorized(client))
             answers = [confirm(client, run) for _ in range(3)]

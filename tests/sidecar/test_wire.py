@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from exporter.sidecar.chain import verify
+from tests import loopback
 from tests.installation import Simulator
 from tests.processes import poll
 from tests.sidecar.running import (
@@ -86,8 +88,11 @@ class TestKill:
             page = client.get("/").text
             job = client.get(f"/job?target=simulated&application=K7SALES&job={run['job_id']}").text
         address = f"{installation.url}/cockpit/api/rest/application/K7SALES/services/jobs/{run['job_id']}/run"
+        rows = installation.executions("K7SALES")
+        started = next(row["startDate"] for row in rows if row["executionId"] == run["execution_id"])
+        milliseconds = round(datetime.fromisoformat(started).timestamp() * 1000)
         for text in (page, job):
-            assert link(run, **{"from": ""}).replace("&", "&amp;") in text
+            assert link(run, **{"from": "", "started": str(milliseconds)}).replace("&", "&amp;") in text
             assert (True, True) == (address in text, f"{address}/async" in text)
         assert f"/job?target=simulated&amp;application=K7SALES&amp;job={run['job_id']}" in page
         assert "PARALLEL" in job
@@ -95,13 +100,15 @@ class TestKill:
     def test_state_page_refreshes_until_final(
         self, live: Sidecar, installation: Simulator, run: dict[str, Any]
     ) -> None:
-        """The state page looks again by itself while the kill goes on, and links back to the dashboard."""
+        """The state page looks again by itself while the kill goes on, and not any more when it has ended."""
         installation.switch_faults("kill_ignored")
         with live.client() as client:
             answer = confirm(client, run)
             page = client.get(answer.headers["location"]).text
             assert '<meta http-equiv="refresh" content="2">' in page
-            assert "unconfirmed" == final_state(client, answer)
+            installation.switch_faults()
+            installation.kill(run["execution_id"])
+            assert "confirmed" == final_state(client, answer)
         assert answer.headers["location"].endswith("?from=dumbella-jobs")
 
     def test_same_form_twice_is_one_kill(self, live: Sidecar, run: dict[str, Any]) -> None:
@@ -160,7 +167,7 @@ class TestLooking:
         """HEAD is answered without a login and without a question to Cockpit."""
         sample = 'dumbella_kill_upstream_duration_seconds_count{operation="executions",target="simulated"}'
         before = live.metric(sample)
-        answers = [httpx.head(f"{live.url}{path}", trust_env=False) for path in (link(run), "/")]
+        answers = [loopback.request("HEAD", f"{live.url}{path}") for path in (link(run), "/")]
         assert ([200, 200], before) == ([answer.status_code for answer in answers], live.metric(sample))
 
     @pytest.mark.parametrize("header", ["Sec-Purpose: prefetch;prerender", "Purpose: prefetch", "X-Moz: prefetch"])
@@ -238,7 +245,7 @@ class TestLink:
 
     def test_bad_link_tells_strangers_nothing(self, live: Sidecar) -> None:
         """Who asks is settled before what is asked."""
-        answers = [httpx.get(f"{live.url}/kill?{query}", trust_env=False) for query in self.QUERIES[:3]]
+        answers = [loopback.get(f"{live.url}/kill?{query}") for query in self.QUERIES[:3]]
         assert {401} == {answer.status_code for answer in answers}
 
 
@@ -247,7 +254,7 @@ class TestCodes:
 
     def test_401_without_a_login_shows_no_job(self, live: Sidecar, run: dict[str, Any]) -> None:
         """A stranger learns how to log in, and nothing about jobs."""
-        answer = httpx.get(f"{live.url}{link(run)}", trust_env=False)
+        answer = loopback.get(f"{live.url}{link(run)}")
         assert (401, False) == (answer.status_code, "etl_load" in answer.text)
         assert answer.headers["www-authenticate"].startswith("Basic ")
 
@@ -322,7 +329,6 @@ class TestCodes:
             ("html_login", 502),
             ("unauthorized", 502),
             ("reset", 502),
-            ("hang", 504),
         ],
     )
     def test_unreadable_list_sends_nothing(
@@ -335,6 +341,16 @@ class TestCodes:
             before = live.stages()
             answers = [client.get(link(run)), client.post("/kill", data=fields, headers=SAME_ORIGIN)]
         assert ([status] * 2, before) == ([answer.status_code for answer in answers], live.stages())
+
+    def test_silent_list_sends_nothing(self, hasty: Sidecar, installation: Simulator, run: dict[str, Any]) -> None:
+        """When Cockpit does not answer in time, there is neither a page nor a kill, and the code says so."""
+        with hasty.client() as client:
+            page = poll(lambda: _shown(client, run))
+            installation.switch_faults("hang@executions")
+            before = hasty.stages()
+            fields = {**form(page), "reason": ""}
+            answers = [client.get(link(run)), client.post("/kill", data=fields, headers=SAME_ORIGIN)]
+        assert ([504, 504], before) == ([answer.status_code for answer in answers], hasty.stages())
 
     def test_every_answer_has_the_headers(self, live: Sidecar, run: dict[str, Any]) -> None:
         """Pages, errors, redirects, the style sheet, the API and monitoring: the headers are the same."""
@@ -431,43 +447,50 @@ class TestFaults:
     """What Cockpit does to a kill, and what it is called."""
 
     @pytest.mark.parametrize(
-        ("fault", "state", "process"),
+        ("fault", "state", "words"),
         [
-            ("kill_ignored", "unconfirmed", None),
-            ("kill_lost", "unknown_gone", "killed"),
-            ("slow=3@kill", "unknown_gone", "killed"),
-            ("hang@kill", "unknown", None),
-            ("reset@kill", "unknown", None),
-            ("server_error@kill", "unknown", None),
-            ("gateway_timeout@kill", "unknown", None),
-            ("html_login@kill", "unknown", None),
-            ("unauthorized@kill", "rejected", None),
-            ("forbidden@kill", "rejected", None),
-            ("redirect_login@kill", "rejected", None),
-            ("csrf", "rejected", None),
+            ("kill_ignored", "unconfirmed", "Cockpit accepted the kill, but still lists the run"),
+            ("reset@kill", "unknown", "the answer to the kill was lost"),
+            ("server_error@kill", "unknown", "Cockpit answered 500"),
+            ("gateway_timeout@kill", "unknown", "Cockpit answered 504"),
+            ("html_login@kill", "unknown", "Cockpit answered 200 with a page"),
+            ("unauthorized@kill", "rejected", "Cockpit answered 401"),
+            ("forbidden@kill", "rejected", "Cockpit answered 403"),
+            ("redirect_login@kill", "rejected", "Cockpit answered 302"),
+            ("csrf", "rejected", "Cockpit answered 403"),
         ],
     )
-    def test_fault_has_its_word(
-        self,
-        live: Sidecar,
-        installation: Simulator,
-        run: dict[str, Any],
-        *,
-        fault: str,
-        state: str,
-        process: str | None,
+    def test_run_that_goes_on_is_not_called_killed(
+        self, resigned: Sidecar, installation: Simulator, run: dict[str, Any], *, fault: str, state: str, words: str
     ) -> None:
-        """Each answer to a kill ends in the word that tells what is known."""
-        with live.client() as client:
+        """Each answer after which the run goes on ends in the word that tells what is known, and why."""
+        with resigned.client() as client:
             fields = {**form(client.get(link(run))), "reason": fault}
             installation.switch_faults(fault)
             answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
-            found = final_state(client, answer)
-        if fault.startswith("slow"):
-            # Whether the process is gone when time is up depends on when Cockpit woke.
-            assert found in {state, "unknown"}
-        else:
-            assert (state, process) == (found, ended(installation, run))
+            assert (state, None) == (final_state(client, answer), ended(installation, run))
+            assert words in client.get(answer.headers["location"]).text
+
+    def test_lost_answer_is_never_called_killed(
+        self, live: Sidecar, installation: Simulator, run: dict[str, Any]
+    ) -> None:
+        """When the answer is lost and the run is gone, the page says both, and not that it was killed."""
+        with live.client() as client:
+            fields = {**form(client.get(link(run))), "reason": ""}
+            installation.switch_faults("kill_lost")
+            answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
+            assert ("unknown_gone", "killed") == (final_state(client, answer), ended(installation, run))
+
+    def test_silence_is_unknown(self, hasty: Sidecar, installation: Simulator, run: dict[str, Any]) -> None:
+        """When Cockpit takes the kill and never answers, what came of it is unknown."""
+        with hasty.client() as client:
+            fields = {**form(poll(lambda: _shown(client, run))), "reason": ""}
+            installation.switch_faults("hang@kill")
+            before = len(hasty.records())
+            answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
+            assert ("unknown", None) == (final_state(client, answer), ended(installation, run))
+        result = next(record for record in hasty.records()[before:] if record["stage"] == "result")
+        assert None is result["upstream"]["status"]
 
     def test_run_that_ends_meanwhile_has_already_finished(self, live: Sidecar, installation: Simulator) -> None:
         """A run that is over when the form arrives is not killed, and the page says so."""
@@ -526,6 +549,12 @@ class TestHostileNames:
         assert name[:512] == audited[:512]
         assert [] == [line for line in live.audit.read_text().splitlines() if not line.isprintable()]
         assert [] == [line for line in live.process.log.splitlines() if not line.startswith("ts=")]
+
+
+def _shown(client: httpx.Client, run: dict[str, Any]) -> httpx.Response | None:
+    """Return the confirmation page of a run, or ``None`` while Cockpit seems slow."""
+    page = client.get(link(run))
+    return page if page.status_code == 200 else None
 
 
 def _job_query(run: dict[str, Any]) -> str:
