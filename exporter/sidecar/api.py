@@ -128,7 +128,7 @@ class Api:
             case BadParameters():
                 return Problem(HTTPStatus.BAD_REQUEST, str(reason))
             case CockpitError():
-                return Problem(status_of(reason), f"The running executions cannot be read: {reason.detail}")
+                return Problem(status_of(reason), f"Cockpit's lists cannot be read: {reason.detail}")
             case Refused():
                 status = HTTPStatus.UNPROCESSABLE_ENTITY if reason.reason_missing else STATUS_OF[reason.outcome]
                 return Problem(status, reason.sentence, outcome=reason.outcome, retry_after=reason.retry_after)
@@ -186,13 +186,16 @@ class Api:
         if upstream is None:
             raise Problem(HTTPStatus.NOT_FOUND, "This sidecar serves no target of this name.")
         policy = self._sidecar.policy
+        if not policy.may_view_target(principal, target):
+            raise Problem(HTTPStatus.FORBIDDEN, "No rule of the policy lets this token see this target.")
+        if wanted:
+            # One that has just appeared is found at once.
+            await upstream.has(wanted)
         codes = [
             code
             for code in await upstream.applications()
             if policy.may_view(principal, target=target, application=code)
         ]
-        if not codes:
-            raise Problem(HTTPStatus.FORBIDDEN, "No rule of the policy lets this token see this target.")
         if wanted and wanted not in codes:
             raise Problem(HTTPStatus.NOT_FOUND, "There is no such application, or this token may not see it.")
         return upstream, [wanted] if wanted else codes
@@ -203,10 +206,17 @@ class Api:
         upstream, codes = await self._visible(principal, request.path_params["target"])
         if ID.fullmatch(wanted) is None:
             raise Problem(HTTPStatus.NOT_FOUND, "No execution has such an id.")
-        listings = await asyncio.gather(*(upstream.running(code) for code in codes))
-        found = [
-            Subject.of(upstream.target.name, row) for listing in listings for row in listing.rows if row.id == wanted
-        ]
+        found: list[Subject] = []
+        failed: CockpitError | None = None
+        for listing in await asyncio.gather(*(upstream.running(code) for code in codes), return_exceptions=True):
+            if isinstance(listing, CockpitError):
+                failed = listing
+            elif isinstance(listing, BaseException):
+                raise listing
+            else:
+                found += [Subject.of(upstream.target.name, row) for row in listing.rows if row.id == wanted]
+        if not found and failed is not None:
+            raise failed
         if not found:
             raise Problem(HTTPStatus.NOT_FOUND, "No such execution is in progress (any more).")
         if len(found) > 1:

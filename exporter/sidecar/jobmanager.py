@@ -36,7 +36,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One application of one target as the Job Manager shows it; ``problem`` where it could not be read."""
+    """One application of one target as the Job Manager shows it.
+
+    Attributes:
+        target: the target's name.
+        application: the application's code; empty where the applications could not be discovered.
+        rows: its runs.
+        problem: why they could not be read.
+        unreadable: how many more there are that could not be read.
+    """
 
     target: str
     application: str
@@ -67,25 +75,34 @@ class JobManager:
     async def _jobs(self, request: Request) -> Response:
         principal = await self._pages.visitor(request)
         asked = read_page(request.url.query, ("target", "application"))
-        sections = [
-            self._section(upstream, application)
-            for name, upstream in self._sidecar.upstreams.items()
-            if asked["target"] in {"", name}
-            for application in await self._applications(principal, upstream)
-            if asked["application"] in {"", application}
-        ]
+        by_target = await asyncio.gather(
+            *(
+                self._sections(principal, upstream, asked["application"])
+                for name, upstream in self._sidecar.upstreams.items()
+                if asked["target"] in {"", name} and self._sidecar.policy.may_view_target(principal, name)
+            )
+        )
         return self._pages.rendered(
             "jobs.html",
             principal,
-            sections=await asyncio.gather(*sections),
+            sections=[section for sections in by_target for section in sections],
             now=self._sidecar.clock(),
             query=request.url.query,
         )
 
-    async def _applications(self, principal: Principal, upstream: Upstream) -> list[str]:
+    async def _sections(self, principal: Principal, upstream: Upstream, wanted: str) -> Sequence[Section]:
         policy, name = self._sidecar.policy, upstream.target.name
-        codes = await upstream.applications()
-        return [code for code in codes if policy.may_view(principal, target=name, application=code)]
+        try:
+            codes = await upstream.applications()
+        except CockpitError as error:
+            return [Section(name, "", problem=error.detail)]
+        return await asyncio.gather(
+            *(
+                self._section(upstream, code)
+                for code in codes
+                if wanted in {"", code} and policy.may_view(principal, target=name, application=code)
+            )
+        )
 
     async def _section(self, upstream: Upstream, application: str) -> Section:
         name = upstream.target.name

@@ -186,13 +186,13 @@ class Pages:
             raise Told(HTTPStatus.NOT_FOUND, "No such target", "This sidecar serves no target of this name.")
         if not self.sidecar.policy.may_view(principal, target=target, application=application):
             raise Told(HTTPStatus.FORBIDDEN, "Not for you", "No rule of the policy lets you see this application.")
-        if application not in await upstream.applications():
+        if not await upstream.has(application):
             raise Told(HTTPStatus.NOT_FOUND, "No such application", "This target has no application of this code.")
         return upstream
 
 
 def _unreadable(error: CockpitError) -> Told:
-    sentence = f"Cockpit's list of running executions cannot be read: {text.visible(error.detail)}. Nothing was sent."
+    sentence = f"Cockpit's lists cannot be read: {text.visible(error.detail)}. Nothing was sent."
     return Told(status_of(error), "Cockpit does not answer", sentence)
 
 

@@ -96,6 +96,17 @@ class Policy:
         )
         return named or self._role_suffices(principal)
 
+    def may_view_target(self, principal: Principal, target: str) -> bool:
+        """Tell whether a principal may see executions of any application of a target."""
+        if not _matches(target, principal.targets):
+            return False
+        names = frozenset(principal.names())
+        named = any(
+            rule.effect == "allow" and not names.isdisjoint(rule.principals) and _matches(target, rule.targets)
+            for rule in self._rules
+        )
+        return named or self._role_suffices(principal)
+
     def _role_suffices(self, principal: Principal) -> bool:
         least = self._view.min_role
         if least is None or principal.role not in ROLES:

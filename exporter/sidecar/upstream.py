@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, Self, TypeVar
@@ -14,8 +15,11 @@ from exporter.cockpit.kill import KillAnswer, KillCall
 from exporter.config import Target
 from exporter.config.kill import KillTarget, Timeouts
 from exporter.config.profiles import Profile
+from exporter.logs import fields
 from exporter.model import Execution, Job, Listing
 from exporter.sidecar.subject import Subject
+
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 #: Called after every request with its operation and the seconds it took.
@@ -90,17 +94,39 @@ class Upstream:
         await self._kill.aclose()
 
     async def applications(self) -> tuple[str, ...]:
-        """Return the codes of the target's applications.
+        """Return the codes of the target's applications; where they are discovered, they are asked for once a minute.
 
         Raises:
-            CockpitError: they are to be discovered, and cannot be read.
+            CockpitError: they are to be discovered, and have never been read.
         """
         if self.target.applications != "discover":
             return self.target.applications
         if time.monotonic() >= self._applications_until:
-            self._applications = await self._client.applications(self._deadline(self._timeouts.read))
-            self._applications_until = time.monotonic() + _APPLICATIONS_KEPT
+            await self._discover()
         return self._applications
+
+    async def has(self, application: str) -> bool:
+        """Tell whether the target has an application; one that is not known yet is asked for at once.
+
+        Raises:
+            CockpitError: applications are to be discovered, and have never been read.
+        """
+        if application in await self.applications():
+            return True
+        if self.target.applications == "discover":
+            await self._discover()
+        return application in self._applications
+
+    async def _discover(self) -> None:
+        try:
+            self._applications = await self._client.applications(self._deadline(self._timeouts.read))
+        except CockpitError as error:
+            # Whoever wants to kill something must not wait for a list that is known well enough.
+            if not self._applications:
+                raise
+            log.warning("applications not read", extra=fields(target=self.target.name, error=error.detail))
+        else:
+            self._applications_until = time.monotonic() + _APPLICATIONS_KEPT
 
     async def running(self, application: str) -> Listing[Execution]:
         """Return the executions in progress, read after this was called.
