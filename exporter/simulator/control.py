@@ -68,6 +68,7 @@ class Control:
             Route("/-/scheduler", self._resume, methods=["POST"]),
             Route("/-/scheduler", self._pause, methods=["DELETE"]),
             Route("/-/run", self._run, methods=["POST"]),
+            Route("/-/finish", self._finish, methods=["POST"]),
             Route("/-/publish", self._publish, methods=["POST"]),
             Route("/-/service/{action}", self._service, methods=["POST"]),
             Route("/-/jobs", self._add_job, methods=["POST"]),
@@ -167,6 +168,10 @@ class Control:
         parameters = context_parameters(Behaviour(**asked))
         executions = [self._dumbella.run(job, parameters=parameters) for _ in range(count)]
         return json_answer([_describe_execution(execution) for execution in executions])
+
+    async def _finish(self, request: Request) -> Response:
+        asked = _fields(await _body(request), {"execution_id": (str,)}, {"execution_id"})
+        return json_answer(_describe_execution(await self._dumbella.finish(asked["execution_id"])))
 
     async def _publish(self, request: Request) -> Response:
         asked = _fields(await _body(request), _WHICH, set(_WHICH))

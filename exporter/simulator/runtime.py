@@ -144,6 +144,29 @@ class Dumbella:
             self._spawn(self._groups[execution.id].end(self._grace))
         return execution
 
+    async def finish(self, execution_id: str) -> Execution:
+        """Let a run come to its end, however long it was to take, with the exit code that it was to have; wait for it.
+
+        Raises:
+            NotFound: no execution with that id is remembered.
+            Conflict: it has ended, or waits.
+        """
+        execution = self.world.execution(execution_id)
+        if execution is None:
+            raise NotFound(f"no execution with id {execution_id}")
+        if execution.started_at is None:
+            raise Conflict(f"execution {execution_id} waits for another one and cannot finish")
+        # Before the script has set its trap the signal would end it like a kill.
+        while execution.outcome is None and not self._is_at_work(execution):  # noqa: ASYNC110 - a file raises no event
+            await asyncio.sleep(0.02)
+        if execution.outcome is not None:
+            raise Conflict(f"execution {execution_id} has already ended: {execution.status}")
+        # A signal between two pauses would not shorten the next one.
+        while execution.id in self._groups:
+            self._groups[execution.id].signal(signal.SIGUSR2)
+            await asyncio.sleep(0.02)
+        return execution
+
     def start_service(self, job: Job) -> None:
         """Start a service with a process of its own.
 
@@ -231,6 +254,9 @@ class Dumbella:
         if service is None or service.group is None:
             raise Conflict(f"{job.name} is {job.status} and has no process")
         return service.group
+
+    def _is_at_work(self, execution: Execution) -> bool:
+        return execution.id in self._groups and _READY in execution.read_output()
 
     def _begin(self, execution: Execution) -> None:
         execution.started_at = self._clock()

@@ -60,11 +60,9 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-fail() {
-  cat ../lib/failure.txt >&2
-  exit "$1"
-}
-trap 'fail 1' USR1
+finishing=no
+trap 'finishing=yes exit_code=1' USR1
+trap 'finishing=yes' USR2
 [ "$ignore_term" = yes ] && trap '' TERM
 
 if [ "$child" = yes ]; then
@@ -77,13 +75,18 @@ fi
 
 echo "@JOB@ @VERSION@ started in context $context"
 step=0
-while [ "$steps" = forever ] || [ "$step" -lt "$steps" ]; do
-  sleep "$pause"
+while [ "$finishing" = no ] && { [ "$steps" = forever ] || [ "$step" -lt "$steps" ]; }; do
+  # The shell would remark that a signal has ended the pause.
+  sleep "$pause" & wait "$!" 2> /dev/null
   kill -0 "$simulator" 2> /dev/null || exit 143
   step=$((step + 1))
   [ "$steps" = forever ] || echo "step $step of $steps done"
 done
-[ "$exit_code" -eq 0 ] || fail "$exit_code"
+trap '' USR1 USR2
+if [ "$exit_code" -ne 0 ]; then
+  cat ../lib/failure.txt >&2
+  exit "$exit_code"
+fi
 echo "@JOB@ @VERSION@ ended"
 """
 

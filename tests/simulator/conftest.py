@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import loopback
 from tests.installation import Simulator, simulating
 from tests.processes import eventually, poll
 
@@ -23,10 +24,8 @@ class Quiet:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.headers = {"authorization": f"Bearer {simulator.token}"}
-        self.web = httpx.Client(base_url=simulator.url, trust_env=False, timeout=20)
-        self.cockpit = httpx.Client(
-            base_url=f"{simulator.url}/cockpit/api/rest", headers=self.headers, trust_env=False, timeout=20
-        )
+        self.web = loopback.client(base_url=simulator.url)
+        self.cockpit = loopback.client(base_url=f"{simulator.url}/cockpit/api/rest", headers=self.headers)
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Return what the control endpoint answers to a call that it accepts."""
@@ -60,6 +59,10 @@ class Quiet:
     def kill(self, execution_id: str) -> httpx.Response:
         """Ask Cockpit to kill an execution."""
         return self.cockpit.post(f"/services/jobs/execution/{execution_id}/kill")
+
+    def finish(self, execution_id: str) -> dict[str, Any]:
+        """Let an execution end by itself now, and return its entry in the history."""
+        return dict(self.control("POST", "finish", {"execution_id": execution_id}))
 
     def job(self, application: str, name: str) -> dict[str, Any]:
         """Return the truth about a job, found by its name as stored."""

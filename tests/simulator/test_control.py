@@ -111,6 +111,7 @@ def test_the_history_has_every_execution(quiet: Quiet) -> None:
         (("PUT", "faults", [{"fault": "slow"}]), 400, "{'fault': 'slow'} is neither NAME[=ARG]"),
         (("PUT", "faults", [{"name": "slow", "seconds": 3}]), 400, "unknown keys seconds; a fault has name, "),
         (("DELETE", "faults/slow", None), 404, "the fault slow is not switched on"),
+        (("POST", "finish", {"execution_id": "unknown"}), 404, "no execution with id unknown"),
         (("PUT", "dialect", {"dialect": "latin"}), 400, "there is no dialect 'latin'; there are default, "),
         (("POST", "run", {"application": "K7SALES"}), 400, "missing keys job"),
         (("POST", "run", []), 400, "the body is not an object with application, job, duration, "),

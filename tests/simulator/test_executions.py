@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
-from tests.processes import eventually, poll
+from tests.processes import poll
 from tests.simulator.conftest import Quiet
 
 
@@ -30,28 +31,50 @@ def test_the_outcome_follows_the_exit_code(quiet: Quiet, exit_code: int, outcome
 
 def test_a_run_is_listed_while_its_process_lives(quiet: Quiet) -> None:
     """The list has the run with the facts of its job, and loses it when the process has ended."""
-    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=2)
+    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=None)
     group = quiet.pid(execution_id)
     (row,) = quiet.cockpit.get("/application/K7SALES/services/jobs/executions").json()
     assert exists(group)
     job = quiet.job("K7SALES", "load_orders_0.1.zip")
     assert row["executionId"] == execution_id
     assert (row["jobId"], row["name"]) == (job["id"], "load_orders_0.1.zip")
-    eventually(lambda: _assert_unlisted(quiet, execution_id))
+    quiet.finish(execution_id)
+    assert quiet.listed("K7SALES") == set()
     assert not exists(group)
 
 
-def _assert_unlisted(quiet: Quiet, execution_id: str) -> None:
-    assert execution_id not in quiet.listed("K7SALES")
+@pytest.mark.parametrize(("exit_code", "outcome"), [(0, "done"), (7, "error")])
+@pytest.mark.parametrize("duration", [None, 600])
+def test_a_run_can_be_finished(quiet: Quiet, exit_code: int, outcome: str, duration: float | None) -> None:
+    """Asked to finish, a run of any length ends as if it had come to its end, with its own exit code and last words."""
+    execution_id = quiet.run("K7SALES", "refresh_prices_1.0", duration=duration, exit_code=exit_code)
+    entry = quiet.finish(execution_id)
+    assert (entry["outcome"], entry["exit_code"]) == (outcome, exit_code)
+    text = quiet.web.get(f"/execution/{execution_id}/result").json()["result"]
+    assert ("refresh_prices 1.0 ended" in text, "\n\tat " in text) == (outcome == "done", outcome == "error")
+    assert "signal" not in text
+
+
+def test_only_what_runs_can_be_finished(quiet: Quiet) -> None:
+    """Finishing a run that waits, or that has ended, is 409 and says why."""
+    running, waiting = (quiet.run("K7SALES", "load_orders_0.1", duration=None) for _ in range(2))
+    refused = quiet.web.post("/-/finish", json={"execution_id": waiting})
+    assert (refused.status_code, refused.json()["message"]) == (
+        409,
+        f"execution {waiting} waits for another one and cannot finish",
+    )
+    quiet.finish(running)
+    refused = quiet.web.post("/-/finish", json={"execution_id": running})
+    assert (refused.status_code, refused.json()["message"]) == (409, f"execution {running} has already ended: DONE")
 
 
 def test_sequential_runs_wait_for_each_other(quiet: Quiet) -> None:
     """Only the first of two runs is listed; the second starts when the first has ended, and both are done."""
-    first, second = (quiet.run("K7SALES", "load_orders_0.1", duration=1) for _ in range(2))
+    first, second = (quiet.run("K7SALES", "load_orders_0.1", duration=None) for _ in range(2))
     assert quiet.listed("K7SALES") == {first}
     waiting = quiet.entry(second)
     assert (waiting["started_at"], waiting["pid"]) == (None, None)
-    one, two = quiet.ended(first), quiet.ended(second)
+    one, two = quiet.finish(first), quiet.finish(second)
     assert one["ended_at"] <= two["started_at"]
     assert [one["outcome"], two["outcome"]] == ["done", "done"]
 
@@ -100,8 +123,14 @@ def test_a_kill_goes_on_to_sigkill_for_the_whole_group(quiet: Quiet) -> None:
     group = quiet.pid(execution_id)
     poll(lambda: "helper process" in quiet.web.get(f"/execution/{execution_id}/result").json()["result"])
     assert quiet.kill(execution_id).status_code == 200
-    assert quiet.listed("M2STOCK") == {execution_id}
-    entry = quiet.ended(execution_id)
+
+    def looked() -> tuple[set[str], dict[str, Any]]:
+        # In this order: what has not ended now was still to be listed before.
+        return quiet.listed("M2STOCK"), quiet.entry(execution_id)
+
+    while not (seen := looked())[1]["outcome"]:
+        assert seen[0] == {execution_id}
+    entry = quiet.entry(execution_id)
     assert (entry["outcome"], entry["exit_code"]) == ("killed", 137)
     assert not exists(group)
 
@@ -202,7 +231,7 @@ def test_an_unknown_context_fails_the_run(quiet: Quiet) -> None:
 def test_an_asynchronous_run_answers_where_its_result_is(quiet: Quiet, dialect: str, *, is_json: bool) -> None:
     """The address of the result comes as text or in JSON, and shows RUNNING, then DONE with the console's text."""
     quiet.control("PUT", "dialect", {"dialect": dialect})
-    answer = quiet.web.post(run_path(quiet, long=False) + "/async", json={"jobParams": {"steps": 4, "pause": 0.4}})
+    answer = quiet.web.post(run_path(quiet, long=False) + "/async", json={"jobParams": {"steps": 1, "pause": 600}})
     job_id = quiet.job("K7SALES", "load_orders_0.1.zip")["id"]
     url = answer.json()["url"] if is_json else answer.text
     execution_id = url.split("/")[2]
@@ -210,10 +239,10 @@ def test_an_asynchronous_run_answers_where_its_result_is(quiet: Quiet, dialect: 
     if is_json:
         assert answer.json() == {"jobId": job_id, "executionId": execution_id, "url": url}
     assert quiet.web.get(url).json()["status"] == "RUNNING"
-    quiet.ended(execution_id)
+    quiet.finish(execution_id)
     result = quiet.web.get(url).json()
     assert (result["executionId"], result["status"]) == (execution_id, "DONE")
-    assert result["result"].endswith("step 4 of 4 done\nload_orders 0.1 ended\n")
+    assert result["result"].endswith("step 1 of 1 done\nload_orders 0.1 ended\n")
 
 
 def test_a_failed_run_leaves_a_stack_trace(quiet: Quiet) -> None:

@@ -13,6 +13,8 @@ from exporter.simulator import FAULTS
 from exporter.simulator.damage import ROW_FAULTS, damage
 from exporter.simulator.faults import Fault, UnknownFault
 from exporter.simulator.wire import Literal
+from tests import loopback
+from tests.processes import DEADLINE
 from tests.simulator.conftest import Quiet
 
 JOBS = "/application/K7SALES/services/jobs"
@@ -152,7 +154,7 @@ def test_a_hanging_answer_never_comes(quiet: Quiet) -> None:
     """A client that waits for half a second has nothing; other endpoints answer."""
     quiet.control("PUT", "faults", ["hang@executions"])
     with pytest.raises(httpx.ReadTimeout):
-        quiet.cockpit.get(EXECUTIONS, timeout=0.5)
+        quiet.cockpit.get(EXECUTIONS, timeout=httpx.Timeout(DEADLINE, read=0.5))
     assert quiet.cockpit.get(JOBS).status_code == 200
 
 
@@ -191,10 +193,10 @@ def test_a_vanished_application_is_not_listed(quiet: Quiet) -> None:
 def test_an_ignored_kill_changes_nothing(quiet: Quiet) -> None:
     """The kill is accepted, but the run goes on; an unknown execution is still 404."""
     quiet.control("PUT", "faults", ["kill_ignored"])
-    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=1.5)
+    execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=None)
     assert quiet.kill(execution_id).status_code == 200
     assert quiet.kill("unknown").status_code == 404
-    assert quiet.ended(execution_id)["outcome"] == "done"
+    assert quiet.finish(execution_id)["outcome"] == "done"
 
 
 def test_a_lost_kill_is_carried_out(quiet: Quiet) -> None:
@@ -218,10 +220,10 @@ def test_results_can_fail_alone(quiet: Quiet, fault: str, status: int) -> None:
 def test_results_can_be_slow_alone(quiet: Quiet) -> None:
     """Results take their time while the lists answer at once."""
     execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=0)
-    quiet.control("PUT", "faults", ["slow_results=5"])
+    quiet.control("PUT", "faults", ["slow_results=3600"])
     with pytest.raises(httpx.ReadTimeout):
-        quiet.web.get(f"/execution/{execution_id}/result", timeout=0.3)
-    assert quiet.cockpit.get(JOBS, timeout=4).status_code == 200
+        quiet.web.get(f"/execution/{execution_id}/result", timeout=httpx.Timeout(DEADLINE, read=0.3))
+    assert quiet.cockpit.get(JOBS).status_code == 200
 
 
 def test_csrf_protection_wants_the_cookie_as_a_header(quiet: Quiet) -> None:
@@ -229,7 +231,7 @@ def test_csrf_protection_wants_the_cookie_as_a_header(quiet: Quiet) -> None:
     quiet.control("PUT", "faults", ["csrf"])
     execution_id = quiet.run("K7SALES", "load_orders_0.1", duration=30)
     path = f"/services/jobs/execution/{execution_id}/kill"
-    with httpx.Client(base_url=quiet.cockpit.base_url, headers=quiet.headers, trust_env=False) as browser:
+    with loopback.client(base_url=quiet.cockpit.base_url, headers=quiet.headers) as browser:
         refused = browser.post(path)
         assert (refused.status_code, refused.json()["message"]) == (403, "Invalid CSRF token")
         token = browser.cookies["XSRF-TOKEN"]
