@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import click
 
@@ -68,6 +70,36 @@ def _common(command: Command) -> Command:
     return command
 
 
+def _service(command: Command) -> Command:
+    """Let SIGTERM end the start of a service as SIGINT does, which process 1 of a container would ignore until then."""
+
+    @functools.wraps(command)
+    def start(*arguments: Any, **options: Any) -> Any:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        return command(*arguments, **options)
+
+    return cast("Command", start)
+
+
+class _Unusable(click.ClickException):
+    """Input that cannot be used; every line of the message names its place."""
+
+
+def _configured(command: Command) -> Command:
+    """Tell what is wrong with a configuration; commands without one do not import all that checks it."""
+
+    @functools.wraps(command)
+    def tell(*arguments: Any, **options: Any) -> Any:
+        from exporter.config import ConfigError
+
+        try:
+            return command(*arguments, **options)
+        except ConfigError as error:
+            raise _Unusable(str(error)) from None
+
+    return cast("Command", tell)
+
+
 _config_file = click.option(
     "--config.file",
     "config_file",
@@ -104,6 +136,8 @@ def cli() -> None:
 )
 @_web_config_file
 @_common
+@_service
+@_configured
 def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_file: Path | None) -> None:
     """Run the exporter."""
     from exporter.config import load
@@ -130,6 +164,8 @@ def serve(config_file: Path, addresses: tuple[ListenAddress, ...], web_config_fi
     "--insecure-no-auth", is_flag=True, help="Let everyone in, off this machine too, where kill.auth is empty."
 )
 @_common
+@_service
+@_configured
 def sidecar(config_file: Path, address: ListenAddress, web_config_file: Path | None, *, insecure_no_auth: bool) -> None:
     """Run the kill sidecar."""
     from exporter.config import ConfigError, load
@@ -183,6 +219,50 @@ def check(config_file: Path, *, online: bool, purpose: Literal["serve", "sidecar
     raise click.exceptions.Exit(check_file(config_file, purpose or "all", online=online))
 
 
+def _path(name: str, description: str) -> Callable[[Command], Command]:
+    """Return the option for a file."""
+    return click.option(f"--{name}", type=click.Path(path_type=Path), help=description)
+
+
+@cli.command()
+@click.argument("url")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the answer may take.",
+)
+@_path("ca-file", "Trust the authorities in this file (PEM), instead of the system's.")
+@click.option("--server-name", metavar="NAME", help="Expect a certificate for this name, instead of the URL's host.")
+@_path("cert-file", "Show this certificate (PEM) to a service that asks for one.")
+@_path("key-file", "Its key (PEM), where it stands in another file.")
+@_common
+def health(
+    url: str,
+    *,
+    timeout: float,
+    ca_file: Path | None,
+    server_name: str | None,
+    cert_file: Path | None,
+    key_file: Path | None,
+) -> None:
+    """Ask a health endpoint: exit with 0 where it answers 200, or with 1 and what it did instead."""
+    from exporter.health import Endpoint, Unhealthy, ask, tls_context
+
+    try:
+        endpoint = Endpoint.parse(url)
+        context = tls_context(ca_file, cert_file, key_file) if endpoint.tls else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        asyncio.run(ask(endpoint, within=timeout, context=context, server_name=server_name))
+    except Unhealthy as unhealthy:
+        click.echo(f"{url}: {unhealthy}")
+        raise click.exceptions.Exit(1) from None
+
+
 @cli.command()
 @_common
 def metrics() -> None:
@@ -224,16 +304,38 @@ def _known_faults(_ctx: click.Context, _param: click.Parameter, values: tuple[st
     callback=_known_faults,
     help="Something that is wrong from the start; repeat it for several. See docs/simulator.md.",
 )
+@_path("token-file", "Accept the bearer token in this file, instead of a random one.")
 @_common
-def simulate(addresses: tuple[ListenAddress, ...], jobs: int, seed: int, dialect: str, faults: tuple[str, ...]) -> None:
+@_service
+def simulate(
+    *,
+    addresses: tuple[ListenAddress, ...],
+    jobs: int,
+    seed: int,
+    dialect: str,
+    faults: tuple[str, ...],
+    token_file: Path | None,
+) -> None:
     """Run a stand-in for Cockpit and Dumbella, with real processes."""
     from exporter.simulator import DIALECTS, SimulatorOptions
     from exporter.simulator import simulate as run_simulator
 
     if dialect not in DIALECTS:
         raise click.BadParameter(f"{dialect!r} is not one of {', '.join(DIALECTS)}", param_hint="'--dialect'")
-    options = SimulatorOptions(listen=addresses, jobs=jobs, seed=seed, dialect=dialect, faults=faults)
+    token = "" if token_file is None else _secret(token_file)
+    options = SimulatorOptions(listen=addresses, jobs=jobs, seed=seed, dialect=dialect, faults=faults, token=token)
     asyncio.run(run_simulator(options))
+
+
+def _secret(file: Path) -> str:
+    from exporter.secret import SecretFile
+
+    try:
+        return SecretFile(file).read()
+    except OSError as error:
+        raise _Unusable(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise _Unusable(f"{file}: {error}") from None
 
 
 def _part(name: str, default: str) -> Callable[[Command], Command]:
@@ -256,6 +358,7 @@ def _part(name: str, default: str) -> Callable[[Command], Command]:
 @_part("prometheus", "127.0.0.1:9090")
 @_part("grafana", "127.0.0.1:3000")
 @_common
+@_service
 def demo(**addresses: ListenAddress) -> None:
     """Run a simulated Dumbella, the exporter, the kill sidecar and, where they are installed, Prometheus,
     Alertmanager and Grafana."""
@@ -272,18 +375,16 @@ def demo(**addresses: ListenAddress) -> None:
 
 def main() -> None:
     """Run the command line: exit with 0 when done or stopped, 1 for problems found, 2 for unusable input."""
-    from exporter.config import ConfigError
-
     try:
         code = cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = 2
+    except (_Unusable, ListenError) as error:
+        click.echo(str(error), err=True)
+        code = 2
     except click.ClickException as error:
         click.echo(f"{PROGRAM}: {error.format_message()}", err=True)
-        code = 2
-    except (ConfigError, ListenError) as error:
-        click.echo(str(error), err=True)
         code = 2
     except click.Abort:
         code = 0

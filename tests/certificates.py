@@ -43,11 +43,11 @@ class Authority:
         _openssl("req", "-x509", *_new_key(own), *usage, "-days", "1", "-subj", f"/CN={name}", "-out", own.cert)
         return cls(own)
 
-    def issue(self, folder: Path, name: str) -> Certificate:
-        """Return a new certificate for ``name`` and for this machine's loopback address."""
+    def issue(self, folder: Path, name: str, subjects: str = "DNS:localhost,IP:127.0.0.1") -> Certificate:
+        """Return a new certificate of a holder called ``name`` for this machine's loopback address, or ``subjects``."""
         issued = _paths(folder, name)
         request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        extensions.write_text(f"subjectAltName={subjects}\nauthorityKeyIdentifier=keyid\n")
         _openssl("req", "-new", *_new_key(issued), "-subj", f"/CN={name}", "-out", request)
         authority = ("-CA", self.own.cert, "-CAkey", self.own.key, "-CAcreateserial")
         _openssl("x509", "-req", "-in", request, *authority, "-days", "1", "-extfile", extensions, "-out", issued.cert)

@@ -27,7 +27,8 @@ async def simulate(options: SimulatorOptions) -> None:
         listeners = [open_sockets.enter_context(bind(address)) for address in options.listen]
         adopt_orphans()
         simulator = Simulator(options)
-        log.info("accepts this bearer token", extra=fields(token=simulator.token))
+        if not options.token:
+            log.info("accepts this bearer token", extra=fields(token=simulator.token))
         try:
             # Started by the loop, once ``serve`` has taken over the signals: from then on nothing can be left behind.
             asyncio.get_running_loop().call_soon(simulator.start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from exporter import __version__
 from tests.installation import APPLICATIONS, Simulator, configuration, exporting, simulating
-from tests.processes import COMMAND, eventually, run, running
+from tests.processes import COMMAND, eventually, poll, run, running
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -53,6 +54,19 @@ def test_a_signal_ends_simulate_and_all_jobs(tmp_path: Path, number: signal.Sign
         started = pids()
         assert simulator.process.stop(number) == 0
         assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_simulate_accepts_a_token_of_ones_own(tmp_path: Path) -> None:
+    """With ``--token-file`` exactly that token is accepted, and it is not logged."""
+    file = tmp_path / "token"
+    file.write_text("a-token-of-our-own\n")
+    command = [COMMAND, "simulate", "--web.listen-address", "127.0.0.1:0", "--token-file", file]
+    with running(command, tmp_path, name="simulator") as process:
+        simulator = Simulator(process, process.listening_url(), "a-token-of-our-own")
+        assert simulator.jobs("K7SALES") != []
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            Simulator(process, simulator.url, "another-token").jobs("K7SALES")
+        assert "token" not in process.log
 
 
 def _assert_some(found: list[int]) -> None:
@@ -102,6 +116,10 @@ def test_version() -> None:
         (["simulate", "--jobs", "-1"], "-1"),
         (["simulate", "--dialect", "latin"], "latin"),
         (["simulate", "--fault", "earthquake"], "earthquake"),
+        (["simulate", "--token-file", "/nowhere/token"], "/nowhere/token: cannot be read: No such file or directory"),
+        (["health", "localhost:9877"], "'localhost:9877' does not begin with http:// or https://"),
+        (["health", "http://localhost/", "--timeout", "0"], "--timeout"),
+        (["health", "https://localhost/", "--ca-file", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
     ],
 )
 def test_unusable_arguments_are_one_line(arguments: list[str], part: str) -> None:
@@ -111,6 +129,43 @@ def test_unusable_arguments_are_one_line(arguments: list[str], part: str) -> Non
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1
     assert part in answer.stderr
+
+
+def test_a_signal_that_comes_early_ends_serve(tmp_path: Path) -> None:
+    """A signal that comes before ``serve`` has read its configuration ends it with exit code 0, too."""
+    file = tmp_path / "dumbella-exporter.yml"
+    # Opening it waits for a writer.
+    os.mkfifo(file)
+    with running([COMMAND, "serve", "--config.file", file], tmp_path) as process:
+        poll(lambda: _handles_sigterm(process.pid))
+        assert process.stop() == 0
+        assert "traceback" not in process.log.lower()
+
+
+def _handles_sigterm(pid: int) -> bool:
+    caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_health_of_a_service(simulator: Simulator) -> None:
+    """``health`` says nothing and ends with exit code 0 where the answer is 200."""
+    answer = run("health", f"{simulator.url}/actuator/health")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
+def test_health_without_success(simulator: Simulator) -> None:
+    """``health`` ends with exit code 1 and one line where the answer is another."""
+    url = f"{simulator.url}/cockpit/api/rest/application/K7SALES/services/jobs"
+    answer = run("health", url)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, f"{url}: it answered 401\n", "")
+
+
+def test_health_asks_no_proxy(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``health`` asks the service itself, whatever proxy the environment names."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert run("health", f"{simulator.url}/actuator/health").returncode == 0
 
 
 def test_every_problem_of_the_configuration_is_one_line(tmp_path: Path) -> None:
@@ -142,7 +197,7 @@ def test_every_log_line_parses(tmp_path: Path, form: str) -> None:
     """Each line of either log format is one event with time, level and message, while requests fail and recover."""
     with (
         simulating(tmp_path / "simulator", "--fault", "unavailable") as simulator,
-        exporting(configuration(simulator, tmp_path, timing="{interval: 200ms}"), "--log.format", form) as exporter,
+        exporting(configuration(simulator, tmp_path, timing="{interval: 3s}"), "--log.format", form) as exporter,
     ):
         exporter.process.wait_for("request failed")
         simulator.switch_faults()
