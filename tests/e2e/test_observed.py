@@ -15,7 +15,7 @@ from tests.installation import Exporter, Simulator, configuration, exporting, si
 from tests.processes import eventually, poll
 from tests.prometheus import scraping
 
-#: Seconds between two reads; an execution that lives longer is always seen.
+#: Seconds between two reads.
 INTERVAL = 0.5
 
 STARTED = "dumbella_job_executions_started_total"
@@ -44,10 +44,26 @@ class Job:
         added = simulator.control("POST", "jobs", json={"application": "K7SALES", "name": name, "mode": "PARALLEL"})
         return cls(simulator, str(added["id"]), name)
 
-    def run(self, duration: float, exit_code: int = 0, count: int = 1) -> list[str]:
-        """Start executions and return their ids."""
+    def run(self, *, duration: float | None = None, exit_code: int = 0, count: int = 1) -> list[str]:
+        """Start executions, which go on until they are asked to finish unless told otherwise, and return their ids."""
         asked = {"application": "K7SALES", "job": self.id, "duration": duration, "exit_code": exit_code, "count": count}
         return [execution["execution_id"] for execution in self.simulator.control("POST", "run", json=asked)]
+
+    def begin(self, exporter: Exporter, *, exit_code: int = 0, count: int = 1) -> list[str]:
+        """Start executions, wait until the exporter has seen them, and return their ids."""
+        begun = self.run(exit_code=exit_code, count=count)
+        name = "dumbella_execution_start_timestamp_seconds"
+        poll(lambda: {(one,) for one in begun} <= exporter.metrics().values(name, "execution_id").keys())
+        return begun
+
+    def happen(self, exporter: Exporter, *, exit_code: int = 0, count: int = 1) -> None:
+        """Let executions begin, be seen, and end."""
+        for execution_id in self.begin(exporter, exit_code=exit_code, count=count):
+            self.simulator.finish(execution_id)
+
+    def known(self, exporter: Exporter) -> None:
+        """Wait until the exporter shows the job."""
+        poll(lambda: exporter.metrics().values(STARTED, job_id=self.id))
 
     def history(self) -> list[dict[str, Any]]:
         """Return every execution that really was."""
@@ -83,21 +99,15 @@ def exporter(quiet: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-def kill_once_seen(simulator: Simulator, exporter: Exporter, execution_id: str) -> None:
-    """Kill an execution that the exporter has seen; one that nobody saw could not be counted."""
-    poll(lambda: exporter.metrics().values("dumbella_execution_start_timestamp_seconds", execution_id=execution_id))
-    simulator.kill(execution_id)
-
-
 def test_200_executions_are_counted_as_they_were(quiet: Simulator, exporter: Exporter) -> None:
-    """Executions that live longer than an interval are all counted, with the outcomes that they really had."""
+    """Executions that are there when the exporter reads are all counted, with the outcomes that they really had."""
     job = Job.add(quiet, "counted_0.1")
-    poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
-    for batch in range(10):
-        job.run(duration=1.2, count=12)
-        job.run(duration=1.6, exit_code=1 + batch, count=6)
-        for execution_id in job.run(duration=600, count=2):
-            kill_once_seen(quiet, exporter, execution_id)
+    job.known(exporter)
+    for batch in range(5):
+        job.happen(exporter, count=24)
+        job.happen(exporter, exit_code=1 + batch, count=12)
+        for execution_id in job.begin(exporter, count=4):
+            quiet.kill(execution_id)
     poll(job.ended)
     assert {"done": 120, "error": 60, "killed": 20} == job.outcomes()
     expected = {"started": 200, "done": 120, "error": 60, "killed": 20}
@@ -117,7 +127,7 @@ def read_after(exporter: Exporter, moment: float) -> bool:
 def test_short_executions_are_missed_never_invented(quiet: Simulator, exporter: Exporter) -> None:
     """Of executions shorter than an interval some are missed; what is counted did happen."""
     job = Job.add(quiet, "short_0.1")
-    poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
+    job.known(exporter)
     for _ in range(20):
         job.run(duration=0.05, count=2)
         poll(job.ended)
@@ -132,9 +142,8 @@ def test_short_executions_are_missed_never_invented(quiet: Simulator, exporter: 
 def test_durations_and_last_values_are_those_of_the_process(quiet: Simulator, exporter: Exporter) -> None:
     """The last execution's start is the real one, and its duration is right up to an interval and the read."""
     job = Job.add(quiet, "timed_0.1")
-    poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
-    job.run(duration=1.5)
-    poll(job.ended)
+    job.known(exporter)
+    job.happen(exporter)
     eventually(lambda: _agree({"started": 1, "done": 1}, job.counted(exporter)))
     (real,) = job.history()
     page = exporter.metrics()
@@ -152,8 +161,8 @@ def test_without_results_every_end_is_unresolved(quiet: Simulator, tmp_path: Pat
     """A target without a results address counts ends, and says that it does not know how they ended."""
     job = Job.add(quiet, "unresolved_0.1")
     with exporting(exporter_configuration(quiet, tmp_path, results=False)) as exporter:
-        job.run(duration=1.2, count=3)
-        poll(job.ended)
+        job.known(exporter)
+        job.happen(exporter, count=3)
         eventually(lambda: _agree({"started": 3, "unresolved": 3}, job.counted(exporter)))
 
 
@@ -164,9 +173,9 @@ def test_counts_survive_a_restart(quiet: Simulator, tmp_path: Path, number: sign
     state = tmp_path / "state.json"
     file = exporter_configuration(quiet, tmp_path, more=f"state_file: {state}\n")
     with exporting(file) as exporter:
-        poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
-        job.run(duration=1.2, exit_code=3)
-        (running,) = job.run(duration=600)
+        job.known(exporter)
+        job.happen(exporter, exit_code=3)
+        (running,) = job.begin(exporter)
         eventually(lambda: _agree({"started": 2, "error": 1}, job.counted(exporter)))
         observing_since = exporter.metrics().values("dumbella_observing_since_timestamp_seconds", application="K7SALES")
         written = poll(lambda: state.exists() and running in state.read_text())
@@ -174,6 +183,7 @@ def test_counts_survive_a_restart(quiet: Simulator, tmp_path: Path, number: sign
         exporter.process.send(number)
         exporter.process.wait()
     with exporting(file) as exporter:
+        job.known(exporter)
         assert {"started": 2, "error": 1} == job.counted(exporter)
         assert observing_since == exporter.metrics().values(
             "dumbella_observing_since_timestamp_seconds", application="K7SALES"
@@ -187,21 +197,24 @@ def test_an_orderly_stop_saves_what_happened_last(quiet: Simulator, tmp_path: Pa
     job = Job.add(quiet, "stopped_0.1")
     file = exporter_configuration(quiet, tmp_path, more=f"state_file: {tmp_path / 'state.json'}\n")
     with exporting(file) as exporter:
-        poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
-        job.run(duration=1.2, count=2)
+        job.known(exporter)
+        job.happen(exporter, count=2)
         eventually(lambda: _agree({"started": 2, "done": 2}, job.counted(exporter)))
-        job.run(duration=1.2, count=2)
+        job.happen(exporter, count=2)
         eventually(lambda: _agree({"started": 4, "done": 4}, job.counted(exporter)))
         assert exporter.process.stop() == 0
     with exporting(file) as exporter:
+        job.known(exporter)
         assert {"started": 4, "done": 4} == job.counted(exporter)
 
 
 def test_a_restart_without_state_invents_nothing(quiet: Simulator, tmp_path: Path) -> None:
     """What runs when an exporter starts is a baseline: its end is in no counter."""
     job = Job.add(quiet, "baseline_0.1")
-    (running,) = job.run(duration=600)
+    (running,) = job.run()
     with exporting(exporter_configuration(quiet, tmp_path)) as exporter:
+        seen = "dumbella_execution_start_timestamp_seconds"
+        poll(lambda: exporter.metrics().values(seen, execution_id=running))
         quiet.kill(running)
         name = "dumbella_job_last_execution_end_timestamp_seconds"
         poll(lambda: exporter.metrics().values(name, job_id=job.id))
@@ -213,10 +226,10 @@ def test_the_very_first_failure_is_an_increase(
 ) -> None:
     """A rule on increase() sees a job's first failure ever, because its counter was there at 0 before."""
     job = Job.add(quiet, f"first_failure_{tmp_path.name}_0.1")
-    poll(lambda: exporter.metrics().values(STARTED, job_id=job.id))
+    job.known(exporter)
     with scraping(prometheus_binary, tmp_path, {"dumbella-exporter": exporter.url}) as prometheus:
         zero = f'{FINISHED}{{job_id="{job.id}",outcome="error"}} == 0'
         poll(lambda: prometheus.query(zero))
-        job.run(duration=1.2, exit_code=1)
+        job.happen(exporter, exit_code=1)
         failed = f'increase({FINISHED}{{job_id="{job.id}",outcome="error"}}[5m]) > 0'
         assert [job.name] == [sample.labels["job_name"] for sample in poll(lambda: prometheus.query(failed))]
