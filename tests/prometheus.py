@@ -130,6 +130,14 @@ def scraping(
         for job, (scheme, _, address) in ((job, url.partition("://")) for job, url in targets.items())
     )
     configuration.write_text(f"global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{scrapes}{more}")
+    with configured(binary, configuration) as prometheus:
+        yield prometheus
+
+
+@contextlib.contextmanager
+def configured(binary: Path, configuration: Path) -> Iterator[Prometheus]:
+    """Run a Prometheus with a configuration file, its data and output beside that."""
+    folder = configuration.parent
     command = [
         binary,
         f"--config.file={configuration}",

@@ -1,0 +1,1 @@
+"""What operators deploy: manifests, units and configurations, checked as far as a single machine can."""
