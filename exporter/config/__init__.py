@@ -1,6 +1,6 @@
 """The configuration file, as typed models whose every problem names its key, what was wrong and what was expected."""
 
-from exporter.config.advice import warnings
+from exporter.config.advice import sidecar_warnings, warnings
 from exporter.config.file import Config, Expectation, Global, Purpose, load
 from exporter.config.problems import ConfigError
 from exporter.config.target import Auth, HeaderFile, JobFilter, Limits, Results, Target, Tls
@@ -19,5 +19,6 @@ __all__ = [
     "Target",
     "Tls",
     "load",
+    "sidecar_warnings",
     "warnings",
 ]

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.config.file import Config, Expectation
+from exporter.config.killadvice import unwise_kill
 from exporter.config.problems import Place, Problem, described
 from exporter.config.target import Target
 from exporter.config.values import is_loopback
 
 
-def warnings(config: Config) -> list[str]:
-    """Return what is legal but unwise, each as ``FILE: KEY: what it means``, in the file's order."""
-    return [f"{config.path}: {problem}" for problem in _unwise(config)]
+def warnings(config: Config, today: dt.date | None = None) -> list[str]:
+    """Return what is legal but unwise, each as ``FILE: KEY: what it means``, in the file's order.
+
+    Args:
+        config: a valid configuration; its section ``kill`` counts where it was read for the sidecar.
+        today: the date in UTC, in place of the real one.
+    """
+    return [*(f"{config.path}: {problem}" for problem in _unwise(config)), *sidecar_warnings(config, today)]
+
+
+def sidecar_warnings(config: Config, today: dt.date | None = None) -> list[str]:
+    """Return the part of :func:`warnings` that is about the section ``kill``; nothing where it was not read."""
+    try:
+        kill = config.sidecar
+    except LookupError:
+        return []
+    problems = [
+        *unwise_kill(kill, config.targets, today or dt.datetime.now(dt.UTC).date()),
+        *_unwritable(("audit", "file"), kill.audit.file),
+    ]
+    return [f"{config.path}: {Problem(('kill', *problem.place), problem.sentence)}" for problem in problems]
 
 
 def _unwise(config: Config) -> Iterator[Problem]:
@@ -28,16 +48,16 @@ def _unwise(config: Config) -> Iterator[Problem]:
     for position, rule in enumerate(config.expectations):
         yield from _unwise_expectation(config, rule, ("expectations", position))
     if config.state_file is not None:
-        yield from _unwise_state_file(config.state_file)
+        yield from _unwritable(("state_file",), config.state_file)
 
 
-def _unwise_state_file(path: Path) -> Iterator[Problem]:
+def _unwritable(place: Place, path: Path) -> Iterator[Problem]:
     if path.is_dir():
-        yield Problem(("state_file",), "is a folder, expected the path of a file")
+        yield Problem(place, "is a folder, expected the path of a file")
     elif not path.parent.is_dir():
-        yield Problem(("state_file",), f"is in {path.parent}, which is no folder, expected one that exists")
+        yield Problem(place, f"is in {path.parent}, which is no folder, expected one that exists")
     elif not os.access(path.parent, os.W_OK | os.X_OK):
-        yield Problem(("state_file",), f"is in {path.parent}, expected a folder that may be written to")
+        yield Problem(place, f"is in {path.parent}, expected a folder that may be written to")
 
 
 def _unwise_target(target: Target, place: Place) -> Iterator[Problem]:

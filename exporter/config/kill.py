@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -239,13 +239,33 @@ _PRINCIPAL = re.compile(
 )
 
 
+class PrincipalName(NamedTuple):
+    """What a policy calls somebody: ``KIND:NAME``, perhaps after ``PROVIDER:``, which is empty otherwise."""
+
+    provider: str
+    kind: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> PrincipalName:
+        """Take a principal apart.
+
+        Raises:
+            ValueError: it is none.
+        """
+        match = _PRINCIPAL.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"{described(text)} is no principal, expected KIND:NAME or PROVIDER:KIND:NAME with KIND one of"
+                f" {', '.join(PRINCIPAL_KINDS)}"
+            )
+        return cls(match["provider"] or "", match["kind"], match["name"])
+
+
 def _principal(value: Any) -> str:
-    if not isinstance(value, str) or _PRINCIPAL.fullmatch(value) is None:
-        what = described(value) if isinstance(value, str) else kind(value)
-        raise ValueError(
-            f"{what} is no principal, expected KIND:NAME or PROVIDER:KIND:NAME with KIND one of"
-            f" {', '.join(PRINCIPAL_KINDS)}"
-        )
+    if not isinstance(value, str):
+        raise ValueError(f"is {kind(value)}, expected a principal such as user:alice")
+    PrincipalName.parse(value)
     return value
 
 
@@ -418,6 +438,16 @@ class Kill(Section):
             return ("local",)
         return tuple(dict.fromkeys(entry.type for entry in self.auth if entry.type in PERSONAL_PROVIDERS))
 
+    @property
+    def tokens(self) -> tuple[ApiToken, ...]:
+        """The tokens of all configured providers."""
+        return tuple(token for entry in self.auth if isinstance(entry, TokenAuth) for token in entry.tokens)
+
+    @property
+    def token_providers(self) -> tuple[str, ...]:
+        """The name of the provider of tokens, if it is configured."""
+        return ("token",) if self.tokens else ()
+
 
 def read(section: Any, reading: Reading, profiles_of: Mapping[str, str]) -> tuple[Kill | None, list[Problem]]:
     """Return the section as a model, or every problem in it, placed from the top of the file.
@@ -480,18 +510,15 @@ def _inconsistent(kill: Kill) -> Iterator[Problem]:
 
 
 def _misnamed(principal: str, kill: Kill) -> str:
-    match = _PRINCIPAL.fullmatch(principal)
-    if match is None:  # the model has checked it
-        return ""
-    provider, named = match["provider"], match["kind"]
-    configured = (*kill.personal_providers, *(entry.type for entry in kill.auth if entry.type == "token"))
-    if provider is None and named == "token":
+    provider, named, _ = PrincipalName.parse(principal)
+    configured = (*kill.personal_providers, *kill.token_providers)
+    if not provider and named == "token":
         provider = "token"
-    if provider is not None and provider not in configured:
+    if provider and provider not in configured:
         return (
             f"{described(principal)} names a provider that is not configured, expected one of {', '.join(configured)}"
         )
-    if provider is None and len(kill.personal_providers) > 1:
+    if not provider and len(kill.personal_providers) > 1:
         first = kill.personal_providers[0]
         return (
             f"{described(principal)} could be of {' or '.join(kill.personal_providers)}, expected it qualified as in"

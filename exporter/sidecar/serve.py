@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from exporter import __version__
-from exporter.config import Config
+from exporter.config import Config, sidecar_warnings
 from exporter.config.kill import Kill, refusals
 from exporter.logs import fields
 from exporter.server import ListenAddress, bind, serve
@@ -76,8 +76,8 @@ async def serve_sidecar(
     except (AuditUnusable, AuditFailed) as error:
         audit.close()
         raise StartRefused(f"kill.audit.file: {error}") from None
-    if not settings.policy:
-        log.warning("no policy: nobody may kill anything", extra=fields(key="kill.policy"))
+    for warning in sidecar_warnings(config):
+        log.warning("configuration is unwise", extra=fields(warning=warning))
     try:
         listener = bind(address)
         async with AsyncExitStack() as stack:

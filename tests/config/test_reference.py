@@ -202,8 +202,8 @@ def test_keys_without_an_example_are_explained_elsewhere() -> None:
 @pytest.mark.parametrize("example", re.findall(r"^```yaml\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE))
 def test_example_loads(example: str, tmp_path: Path) -> None:
     """Every file shown loads, without a warning."""
-    # The folder of the state file is the package's to make, not the test's.
-    file = write(tmp_path, example.replace("state_file: /var/lib/dumbella-exporter/", "state_file: "))
+    # The folder of what is written is the package's to make, not the test's.
+    file = write(tmp_path, example.replace(": /var/lib/dumbella-exporter/", ": "))
     assert [] == warnings(load(file))
 
 

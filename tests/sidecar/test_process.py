@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -116,6 +117,19 @@ class TestStart:
             done.returncode,
             done.stderr,
         )
+
+    def test_unwise_settings_are_logged(self, tmp_path: Path) -> None:
+        """What is legal but unwise in its section is in the log when it starts, as the command check says it."""
+        policy = '  policy: [{name: sre, effect: deny, principals: ["team:sre"]}]\n'
+        files = configure(tmp_path, "http://localhost:9878", "http://127.0.0.1:1", "k", TARGETS + policy, web=False)
+        with running([COMMAND, "sidecar", *files, "--web.listen-address", "127.0.0.1:0"], tmp_path) as process:
+            process.listening_url()
+            logged = [json.loads(f'"{text}"') for text in re.findall(r'level=warning .* warning="(.*)"', process.log)]
+        nobody = "'team:sre' matches nobody: the provider local knows no teams, expected user:"
+        assert [
+            f"{files[1]}: kill.policy: allows nobody to kill anything, expected a rule with effect: allow",
+            f"{files[1]}: kill.policy[0].principals[0]: {nobody}",
+        ] == logged
 
     def test_everyone_may_be_let_in_on_demand(self, tmp_path: Path, installation: Simulator) -> None:
         """Off this machine, no provider needs a flag that says so; every page says it, too."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exporter.config import Config, ConfigError, load
+from exporter.config import Config, ConfigError, load, warnings
 from exporter.config.kill import Audit, BasicAuth, Kill, KillTarget, refusals
 from exporter.sidecar.identity import Principal
 
@@ -89,6 +90,30 @@ class TestRefusals:
         """Off this machine the sidecar wants a provider and encryption."""
         lines = refusals(kill(**settings), loopback=loopback, tls=tls, insecure_no_auth=insecure)
         assert refused == [line.partition(":")[0] for line in lines]
+
+
+class TestWarnings:
+    """What is legal but unwise; the sentences are in tests/config/good."""
+
+    TOKEN = (
+        '{name: ci, sha256: "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8", expires: 2027-06-30}'
+    )
+    EXPIRING = KILL.replace(
+        "kill: {",
+        f"kill: {{auth: [{{type: token, tokens: [{TOKEN}]}}],"
+        ' policy: [{name: ci, effect: allow, principals: ["token:ci"]}], ',
+    )
+
+    def test_token_is_warned_about_after_its_last_day(self, tmp_path: Path) -> None:
+        """On its last day a token is good, on the next one it is not."""
+        config = read(tmp_path, TARGET + self.EXPIRING, purpose="sidecar")
+        sentence = "2027-06-30 is over, so that the token is refused, expected a later day"
+        found = [warnings(config, dt.date(2027, month, day)) for month, day in ((6, 30), (7, 1))]
+        assert [[], [f"{config.path}: kill.auth[0].tokens[0].expires: {sentence}"]] == found
+
+    def test_exporter_is_not_warned_about_the_section(self, tmp_path: Path) -> None:
+        """The exporter does not look into the section."""
+        assert [] == warnings(read(tmp_path, TARGET + KILL, purpose="serve"))
 
 
 class TestPrincipal:
