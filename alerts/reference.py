@@ -24,7 +24,7 @@ sed -e 's|https://git.example.com/dumbella-exporter/blob/main/alerts|https://wik
 rule_files: [rules/dumbella.rules.yml]
 ```
 
-For the Prometheus operator (0.64 and later) the same rules are in [prometheusrule.yml](../alerts/prometheusrule.yml).
+For the Prometheus operator (0.66 and later) the same rules are in [prometheusrule.yml](../alerts/prometheusrule.yml).
 [alertmanager.yml](../alerts/alertmanager.yml) with [dumbella.tmpl](../alerts/dumbella.tmpl) is an example of an
 Alertmanager configuration: routes by severity, and what is kept back while a whole target is down.
 
