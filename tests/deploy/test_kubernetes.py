@@ -91,6 +91,15 @@ def test_the_image_is_the_one_that_is_pinned() -> None:
         assert {image} == {container(each)["image"] for each in of_kind(objects(overlay), "Deployment")}
 
 
+def test_pods_run_as_the_images_user() -> None:
+    """The numbers of user and group are those that the image itself runs as, so that volumes fit both."""
+    (user,) = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for deployment in of_kind(objects("base"), "Deployment"):
+        context = pod(deployment)["spec"]["securityContext"]
+        assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
+        assert context["runAsGroup"] == context["fsGroup"]
+
+
 def test_kills_under_way_have_their_time() -> None:
     """The sidecar's pod is ended only after requests and kills had twice the time that they may take to drain."""
     manifests = objects("base")
