@@ -35,6 +35,11 @@ class Publisher:
         with self._lock:
             for format_ in FORMATS:
                 self._chunks[format_][target] = blocks.chunks(format_)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the exporter's own metrics as they are now."""
+        with self._lock:
             self._pages = {format_: self._build(format_) for format_ in FORMATS}
 
     def page(self, format_: Format) -> Page:

@@ -51,16 +51,32 @@ class Telemetry:
                 "python_version": platform.python_version(),
             }
         )
-        self.targets = Gauge(**declared(catalogue.TARGETS), registry=self._registry)
+        self._targets = Gauge(**declared(catalogue.TARGETS), registry=self._registry)
         self.reload_successful = Gauge(**declared(catalogue.RELOAD_SUCCESSFUL), registry=self._registry)
-        self.reload_timestamp = Gauge(**declared(catalogue.RELOAD_TIMESTAMP), registry=self._registry)
-        self.read_interval = Gauge(**declared(catalogue.READ_INTERVAL), registry=self._registry)
-        self.read_timeout = Gauge(**declared(catalogue.READ_TIMEOUT), registry=self._registry)
+        self._reload_timestamp = Gauge(**declared(catalogue.RELOAD_TIMESTAMP), registry=self._registry)
+        self._read_interval = Gauge(**declared(catalogue.READ_INTERVAL), registry=self._registry)
+        self._read_timeout = Gauge(**declared(catalogue.READ_TIMEOUT), registry=self._registry)
         self._request_duration = Histogram(**declared(catalogue.REQUEST_DURATION), registry=self._registry)
         self._request_failures = Counter(**declared(catalogue.REQUEST_FAILURES), registry=self._registry)
         self._unknown_values = Counter(**declared(catalogue.UNKNOWN_VALUES), registry=self._registry)
         self._mapping_errors = Counter(**declared(catalogue.MAPPING_ERRORS), registry=self._registry)
         self._read_overruns = Counter(**declared(catalogue.READ_OVERRUNS), registry=self._registry)
+
+        self._of_targets = (
+            self._request_duration,
+            self._request_failures,
+            self._unknown_values,
+            self._mapping_errors,
+            self._read_overruns,
+        )
+
+    def configured(self, interval: float, timeout: float, *, targets: int) -> None:
+        """Note that a configuration was accepted just now; seconds."""
+        self.reload_successful.set(1)
+        self._reload_timestamp.set_to_current_time()
+        self._read_interval.set(interval)
+        self._read_timeout.set(timeout)
+        self._targets.set(targets)
 
     def prepare(self, target: str, endpoints: Iterable[str]) -> None:
         """Let every counter of a target exist at 0, so that ``increase()`` sees the first event."""
@@ -73,6 +89,11 @@ class Telemetry:
         for field in MAPPED_FIELDS:
             self._mapping_errors.labels(target, field)
         self._read_overruns.labels(target)
+
+    def forget(self, target: str) -> None:
+        """Drop what was counted of a target that is no longer configured."""
+        for metric in self._of_targets:
+            metric.remove_by_labels({"target": target})
 
     def request(self, target: str, endpoint: str, seconds: float, reason: str | None) -> None:
         """Count a request to Cockpit or Dumbella; ``reason`` tells why it failed, ``None`` that it did not."""

@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import jinja2
 from starlette.applications import Starlette
@@ -17,11 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter import __version__
-from exporter.config import Config
-from exporter.exposition import CONTENT_TYPES, Body, Page
+from exporter.config import ConfigError
+from exporter.exposition import CONTENT_TYPES, Body, Format, Page
+from exporter.lifecycle import Exporter
 from exporter.negotiation import accepts_gzip, choose_format
-from exporter.publisher import Publisher
-from exporter.reader import TargetReader
 
 #: Bytes handed to the server at a time: large enough to be cheap, small enough that a slow scraper fills no memory.
 PIECE = 256 * 1024
@@ -49,20 +47,6 @@ def _moment(value: float) -> str:
 _templates.filters["moment"] = _moment
 
 
-@dataclass(frozen=True, slots=True)
-class Exporter:
-    """What the endpoints show: one running exporter."""
-
-    config: Config
-    publisher: Publisher
-    readers: Sequence[TargetReader]
-
-    @property
-    def ready(self) -> bool:
-        """Whether the first read of every target has been attempted, whatever came of it."""
-        return all(reader.report is not None for reader in self.readers)
-
-
 def create_app(exporter: Exporter, *, clock: Callable[[], float]) -> ASGIApp:
     """Return the exporter's web application.
 
@@ -73,28 +57,41 @@ def create_app(exporter: Exporter, *, clock: Callable[[], float]) -> ASGIApp:
 
     async def index(_: Request) -> Response:
         text = _templates.get_template("index.html").render(
-            version=__version__, targets=exporter.config.targets, readers=exporter.readers, now=clock()
+            version=__version__, readers=exporter.current.readers, now=clock()
         )
         return HTMLResponse(text, headers=_PAGE_HEADERS)
 
     async def config(_: Request) -> Response:
-        return PlainTextResponse(exporter.config.masked(), headers=_PAGE_HEADERS)
+        return PlainTextResponse(exporter.current.config.masked(), headers=_PAGE_HEADERS)
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("Healthy\n")
 
     async def ready(_: Request) -> Response:
-        if exporter.ready:
+        if exporter.current.ready:
             return PlainTextResponse("Ready\n")
         return PlainTextResponse("Not ready: the first read of a target has not ended yet\n", status_code=503)
+
+    async def reload(request: Request) -> Response:
+        # A page of another site could send this; programs and people at a shell send no such header.
+        if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+            return PlainTextResponse("Refused: asked for by another site's page\n", status_code=403)
+        try:
+            await exporter.reload()
+        except ConfigError as error:
+            return PlainTextResponse(
+                f"Not reloaded, the configuration before stays in force:\n{error}\n", status_code=500
+            )
+        return PlainTextResponse("Reloaded\n")
 
     app = Starlette(
         routes=[
             Route("/", index),
-            Route("/metrics", MetricsEndpoint(exporter.publisher), methods=["GET"]),
+            Route("/metrics", MetricsEndpoint(exporter.page), methods=["GET"]),
             Route("/config", config),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
+            Route("/-/reload", reload, methods=["POST"]),
         ]
     )
     # A redirect to the path without its slash would echo the Host header that the client made up.
@@ -103,16 +100,16 @@ def create_app(exporter: Exporter, *, clock: Callable[[], float]) -> ASGIApp:
 
 
 class MetricsEndpoint:
-    """Answers scrapes from the publisher's pages."""
+    """Answers scrapes with the page of the format that they ask for."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, page: Callable[[Format], Page]) -> None:
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the page that the client's headers ask for."""
         request = Request(scope, receive)
         format_ = choose_format(request.headers.get("accept", ""))
-        page: Page = self._publisher.page(format_)
+        page = self._page(format_)
         headers = [(b"content-type", CONTENT_TYPES[format_].encode()), (b"vary", b"Accept, Accept-Encoding")]
         if accepts_gzip(request.headers.get("accept-encoding", "")):
             body = page.gzip

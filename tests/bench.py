@@ -322,7 +322,7 @@ def _serve_pages(jobs: int, seed: int, busy: EventType, answers: Connection) -> 
         listener = bind(ListenAddress("127.0.0.1", 0))
         reader = asyncio.create_task(read_on_and_on())
         answers.send((bound_url(listener), reading.publisher.page("text").gzip.join()))
-        await serve(MetricsEndpoint(reading.publisher), [listener], drain=1)
+        await serve(MetricsEndpoint(reading.publisher.page), [listener], drain=1)
         reader.cancel()
 
     asyncio.run(run())

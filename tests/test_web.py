@@ -9,13 +9,11 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from exporter.cockpit import CockpitClient
 from exporter.config import Auth, Config, Target
 from exporter.exposition import Body
-from exporter.publisher import Publisher
-from exporter.reader import TargetReader
+from exporter.lifecycle import Exporter
 from exporter.telemetry import Telemetry
-from exporter.web import PIECE, Exporter, create_app, send_body
+from exporter.web import PIECE, create_app, send_body
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -44,16 +42,13 @@ def ask(
         return httpx.Response(status, json=[] if status == 200 else {"message": HOSTILE})
 
     async def main() -> httpx.Response:
-        telemetry = Telemetry()
-        publisher = Publisher(telemetry, ["production"])
-        async with CockpitClient(target, config.profile(target), transport=httpx.MockTransport(answer)) as client:
-            reader = TargetReader(config, target, client, telemetry, publisher.publish)
-            if read:
-                await reader.read()
-            app = create_app(Exporter(config, publisher, [reader]), clock=lambda: 0.0)
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://exporter") as asking:
-                asking.headers.clear()
-                return await asking.request(method, path, headers=headers)
+        exporter = Exporter(config, Telemetry(), transport=httpx.MockTransport(answer))
+        if read:
+            await exporter.current.readers[0].read()
+        app = create_app(exporter, clock=lambda: 0.0)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://exporter") as asking:
+            asking.headers.clear()
+            return await asking.request(method, path, headers=headers)
 
     return asyncio.run(main())
 
