@@ -81,7 +81,7 @@ def test_a_scrape_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
         socket.socket() as client,
     ):
         # A small window keeps most of the answer on the server's side until it is read here.
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         address = httpx.URL(exporter.url)
         client.connect((address.host, address.port))
         client.settimeout(30)
