@@ -1,8 +1,12 @@
-"""Plain HTTP to the programs under test, all of which listen on the loopback interface."""
+"""Plain HTTP to the programs under test, all of which listen on the loopback interface, and ports for them."""
 
 from __future__ import annotations
 
+import contextlib
+import random
+import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +15,23 @@ from tests.processes import DEADLINE
 
 # Loading the system's certificates takes longer than most requests, and plain HTTP needs none.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+# Ports that any process may be given by the system, as its own or for a connection, begin here on most systems.
+_FIRST_GIVEN = 32768
+_RANGE_OF_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, for a program that has to know its port before it starts.
+
+    The system gives it to nobody else meanwhile, since it is outside the range from which the system chooses.
+    """
+    first_given = int(_RANGE_OF_GIVEN.read_text().split()[0]) if _RANGE_OF_GIVEN.exists() else _FIRST_GIVEN
+    while True:
+        port = random.randrange(first_given - 8192, first_given)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def client(**options: Any) -> httpx.Client:

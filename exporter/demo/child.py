@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-#: Seconds that a child has to start, and to end.
-PATIENCE = 30.0
+#: Seconds that a child has to start, and to end; a busy machine may need many.
+START_PATIENCE = 120.0
+END_PATIENCE = 30.0
 #: Lines of a failed child's output that its failure quotes.
 LINES_QUOTED = 12
 
@@ -63,7 +64,9 @@ class Child:
         """
 
         async def matched() -> str | None:
-            match = re.search(pattern, self._output.read_text(errors="replace"))
+            # Of a line without an end the rest may be on its way.
+            whole_lines, end, _ = self._output.read_text(errors="replace").rpartition("\n")
+            match = re.search(pattern, whole_lines + end)
             return match[1] if match else None
 
         return await self._wait_until(matched)
@@ -82,13 +85,13 @@ class Child:
 
     async def _wait_until(self, ask: Callable[[], Awaitable[Answer | None]]) -> Answer:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(START_PATIENCE):
                 while not (answer := await ask()):
                     if self._process.returncode is not None:
                         raise self._failure(f"ended with exit code {self._process.returncode}")
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise self._failure(f"was not ready after {PATIENCE:.0f} seconds") from None
+            raise self._failure(f"was not ready after {START_PATIENCE:.0f} seconds") from None
         return answer
 
     async def ended(self) -> None:
@@ -109,7 +112,7 @@ class Child:
         if self._process.returncode is None:
             self._process.terminate()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(END_PATIENCE):
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()
