@@ -95,12 +95,10 @@ class TestRefusals:
 class TestWarnings:
     """What is legal but unwise; the sentences are in tests/config/good."""
 
-    TOKEN = (
-        '{name: ci, sha256: "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8", expires: 2027-06-30}'
-    )
+    HASH = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
     EXPIRING = KILL.replace(
         "kill: {",
-        f"kill: {{auth: [{{type: token, tokens: [{TOKEN}]}}],"
+        f'kill: {{auth: [{{type: token, tokens: [{{name: ci, sha256: "{HASH}", expires: 2027-06-30}}]}}],'
         ' policy: [{name: ci, effect: allow, principals: ["token:ci"]}], ',
     )
 
