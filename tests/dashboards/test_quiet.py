@@ -16,9 +16,9 @@ from tests.dashboards.node import Node
 from tests.dashboards.view import View
 from tests.dashboards.world import SALES, STOCK, Installation, configure, guarding, installed
 from tests.installation import exporting
+from tests.loopback import free_port
 from tests.processes import Process, eventually, poll
 from tests.prometheus import scraping
-from tests.sidecar.running import free_port
 
 #: Panels that say something good while the sidecar is up and nobody was killed.
 OF_THE_SIDECAR = {"Sidecar", "Kills in flight", "Audit write errors", "Kills not confirmed", "Recent kill outcomes"}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.installation import Exporter, Simulator, exporting, simulating
+from tests.loopback import free_port
 from tests.processes import COMMAND, poll, running
-from tests.sidecar.running import free_port
 
 SALES, STOCK = "K7SALES", "M2STOCK"
 #: A name with everything that PromQL, regular expressions, addresses and tables could trip over.

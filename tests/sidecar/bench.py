@@ -28,8 +28,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from exporter.server import ListenAddress, bind, bound_url
+from tests.loopback import free_port
 from tests.processes import COMMAND, running
-from tests.sidecar.running import SAME_ORIGIN, configure, form, free_port
+from tests.sidecar.running import SAME_ORIGIN, configure, form
 
 ROUNDS = 60
 WARM_UP = 10

@@ -19,6 +19,7 @@ import httpx
 
 from tests import loopback
 from tests.installation import Simulator
+from tests.loopback import free_port
 from tests.processes import COMMAND, Process, poll, running
 
 PASSWORD = "wonderland"  # noqa: S105 - a user of the tests
@@ -63,13 +64,6 @@ PATIENT = "  timeouts: {read: 20s, kill: 20s, confirm: 2m, drain: 20s}\n"
 RESIGNED = "  timeouts: {read: 20s, kill: 20s, confirm: 500ms, drain: 20s}\n"
 #: For a Cockpit that never answers; a page that has to succeed before has to be tried again.
 HASTY = "  timeouts: {read: 500ms, kill: 3s, confirm: 500ms, drain: 20s}\n"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.installation import Simulator
+from tests.loopback import free_port
 from tests.processes import poll
 from tests.sidecar.browser import opened, person, state_of
 from tests.sidecar.grafana import Grafana, User, grafana
-from tests.sidecar.running import PATIENT, WIDE, Sidecar, begin, ended, free_port, link, sidecar
+from tests.sidecar.running import PATIENT, WIDE, Sidecar, begin, ended, link, sidecar
 
 POLICY = (
     '  policy: [{name: sre, effect: allow, jobs: ["etl_*"], principals: ["user:alice", "user:bob"], cooldown: 0s}]\n'

@@ -16,6 +16,7 @@ import pytest
 from exporter.sidecar.chain import verify
 from tests import loopback
 from tests.installation import Simulator
+from tests.loopback import free_port
 from tests.processes import COMMAND, poll, running
 from tests.processes import run as run_command
 from tests.sidecar.running import (
@@ -31,7 +32,6 @@ from tests.sidecar.running import (
     ended,
     final_state,
     form,
-    free_port,
     link,
     sidecar,
 )

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from tests.certificates import Authority, Certificate
 from tests.installation import Simulator
+from tests.loopback import free_port
 from tests.processes import COMMAND, running
 from tests.sidecar.browser import person, state_of
 from tests.sidecar.running import (
@@ -28,7 +29,6 @@ from tests.sidecar.running import (
     confirm,
     ended,
     final_state,
-    free_port,
     link,
 )
 
