@@ -249,11 +249,10 @@ def health(
     key_file: Path | None,
 ) -> None:
     """Ask a health endpoint: exit with 0 where it answers 200, or with 1 and what it did instead."""
-    from exporter.health import Endpoint, Unhealthy, ask, tls_context
+    from exporter.health import Unhealthy, ask, parse_url, tls_context
 
     try:
-        endpoint = Endpoint.parse(url)
-        context = tls_context(ca_file, cert_file, key_file) if endpoint.tls else None
+        endpoint, context = parse_url(url), tls_context(ca_file, cert_file, key_file)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:

@@ -3,68 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import http
-import re
 import ssl
-from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
-_PORTS = {"http": 80, "https": 443}
-#: How an answer begins, as far as the status, and the number of bytes of that.
-_BEGINNING = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
-_LENGTH = len(b"HTTP/1.1 200 ")
+import httpx
+
+_LARGEST_PORT = 65535
 
 
 class Unhealthy(Exception):
     """The endpoint did not answer with 200; the message says what happened instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a service tells how it is.
+def parse_url(text: str) -> httpx.URL:
+    """Read the address of a health endpoint.
 
-    Attributes:
-        tls: whether to encrypt.
-        host: a name or an address.
-        port: of TCP.
-        path: with the query, percent-encoded.
+    Raises:
+        ValueError: it is not a whole http or https URL; the message says why.
     """
-
-    tls: bool
-    host: str
-    port: int
-    path: str
-
-    @classmethod
-    def parse(cls, url: str) -> Endpoint:
-        """Read an address.
-
-        Raises:
-            ValueError: it is not a whole http or https URL; the message says why.
-        """
-        if not url.isascii() or not url.isprintable() or " " in url:
-            raise ValueError(f"{url!r} has characters that belong percent-encoded")
-        scheme = url.partition("://")[0]
-        if scheme not in _PORTS:
-            raise ValueError(f"{url!r} does not begin with http:// or https://")
-        try:
-            parts = urlsplit(url)
-            port = _PORTS[scheme] if parts.port is None else parts.port
-        except ValueError as error:
-            raise ValueError(f"{url!r} is not a URL: {error}") from None
-        if "@" in parts.netloc:
-            raise ValueError("the URL holds a login, which a health endpoint does not need")
-        if not parts.hostname or "#" in url:
-            raise ValueError(f"{url!r} is not of the form http://HOST:PORT/PATH")
-        path = parts.path or "/"
-        return cls(scheme == "https", parts.hostname, port, f"{path}?{parts.query}" if parts.query else path)
-
-    @property
-    def authority(self) -> str:
-        """Host and port as in a Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{text!r} is not a URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError(f"{text!r} is not of the form http://HOST:PORT/PATH")
+    if url.port is not None and not 0 < url.port <= _LARGEST_PORT:
+        raise ValueError(f"{text!r} names a port that does not exist")
+    if url.userinfo:
+        raise ValueError("the URL holds a login, which a health endpoint does not need")
+    return url
 
 
 def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
@@ -93,51 +61,29 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted; expected one without a password")
 
 
-async def ask(
-    endpoint: Endpoint, *, within: float, context: ssl.SSLContext | None = None, server_name: str | None = None
-) -> None:
+async def ask(url: httpx.URL, *, within: float, context: ssl.SSLContext, server_name: str | None = None) -> None:
     """Return once the endpoint has answered 200; proxies and redirects are not followed.
 
     Args:
-        endpoint: whom to ask.
+        url: whom to ask.
         within: seconds that all of it may take.
-        context: from ``tls_context``, for an endpoint with TLS.
+        context: from :func:`tls_context`.
         server_name: whom the certificate has to name, instead of the host.
 
     Raises:
         Unhealthy: it answered something else, or nothing.
     """
+    extensions = {} if server_name is None else {"sni_hostname": server_name}
     try:
-        async with asyncio.timeout(within):
-            beginning = await _beginning(endpoint, context, server_name)
-    except TimeoutError:
+        async with (
+            asyncio.timeout(within),
+            httpx.AsyncClient(verify=context, trust_env=False, timeout=within) as client,
+            client.stream("GET", url, extensions=extensions) as response,
+        ):
+            status = response.status_code
+    except (TimeoutError, httpx.TimeoutException):
         raise Unhealthy(f"no answer within {within:g} seconds") from None
-    except ssl.SSLCertVerificationError as error:
-        raise Unhealthy(f"its certificate is not accepted: {error.verify_message}") from None
-    except OSError as error:
-        # A TLS handshake that the other side breaks off leaves no words.
-        raise Unhealthy(error.strerror or str(error) or "it broke off the connection") from None
-    # A name that cannot even be looked up.
-    except UnicodeError as error:
-        raise Unhealthy(str(error)) from None
-    if not beginning:
-        raise Unhealthy("it closed the connection without an answer")
-    match = _BEGINNING.match(beginning)
-    if match is None:
-        raise Unhealthy("it does not answer with HTTP")
-    if int(match[1]) != http.HTTPStatus.OK:
-        raise Unhealthy(f"it answered {int(match[1])}")
-
-
-async def _beginning(endpoint: Endpoint, context: ssl.SSLContext | None, server_name: str | None) -> bytes:
-    tls = (context or True, server_name or endpoint.host) if endpoint.tls else (None, None)
-    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=tls[0], server_hostname=tls[1])
-    try:
-        writer.write(
-            f"GET {endpoint.path} HTTP/1.1\r\nHost: {endpoint.authority}\r\nConnection: close\r\n\r\n".encode("ascii")
-        )
-        return await reader.readexactly(_LENGTH)
-    except asyncio.IncompleteReadError as closed:
-        return closed.partial
-    finally:
-        writer.transport.abort()
+    except (httpx.TransportError, UnicodeError) as error:  # the latter of a name that cannot even be looked up
+        raise Unhealthy(str(error) or "it broke off the connection") from None
+    if status != HTTPStatus.OK:
+        raise Unhealthy(f"it answered {status}")

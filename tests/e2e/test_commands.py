@@ -117,7 +117,7 @@ def test_version() -> None:
         (["simulate", "--dialect", "latin"], "latin"),
         (["simulate", "--fault", "earthquake"], "earthquake"),
         (["simulate", "--token-file", "/nowhere/token"], "/nowhere/token: cannot be read: No such file or directory"),
-        (["health", "localhost:9877"], "'localhost:9877' does not begin with http:// or https://"),
+        (["health", "localhost:9877"], "'localhost:9877' is not of the form http://HOST:PORT/PATH"),
         (["health", "http://localhost/", "--timeout", "0"], "--timeout"),
         (["health", "https://localhost/", "--ca-file", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
     ],
