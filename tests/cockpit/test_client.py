@@ -292,9 +292,10 @@ def test_status_is_kept() -> None:
         (httpx.ReadError(""), ConnectFailed, "the connection broke: ReadError"),
         (httpx.RemoteProtocolError("torn"), ConnectFailed, "the connection broke: torn"),
         (httpx.ProxyError("407 no"), ConnectFailed, "the proxy refused: 407 no"),
-        (httpx.ConnectTimeout("slow"), RequestTimeout, "no complete answer within 20 s"),
-        (httpx.ReadTimeout("slow"), RequestTimeout, "no complete answer within 20 s"),
-        (httpx.PoolTimeout("slow"), RequestTimeout, "no complete answer within 20 s"),
+        # What is told is the time that was left when the request began.
+        (httpx.ConnectTimeout("slow"), RequestTimeout, r"no complete answer within (20|1\d\.\d) s"),
+        (httpx.ReadTimeout("slow"), RequestTimeout, r"no complete answer within (20|1\d\.\d) s"),
+        (httpx.PoolTimeout("slow"), RequestTimeout, r"no complete answer within (20|1\d\.\d) s"),
     ],
 )
 def test_transport_failures(error: Exception, expected: type[CockpitError], detail: str) -> None:
@@ -303,10 +304,8 @@ def test_transport_failures(error: Exception, expected: type[CockpitError], deta
     def serve(_: httpx.Request) -> httpx.Response:
         raise error
 
-    with pytest.raises(expected) as caught:
+    with pytest.raises(expected, match=f"^{detail}$"):
         ask(serve, jobs)
-
-    assert detail == caught.value.detail
 
 
 def test_deadline_that_has_passed() -> None:
