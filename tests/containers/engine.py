@@ -89,12 +89,16 @@ def running_engine(folder: Path) -> Iterator[Engine]:
     """
     answering = _answering()
     if answering is not None:
-        yield _with_clients(answering, os.environ.get("PATH", ""), folder)
+        yield Engine(answering, {**clients(os.environ.get("PATH", ""), folder), "DOCKER_HOST": answering})
         return
-    # Engine and client of one version, from the same package.
-    path = os.pathsep.join([f"{_ENGINE}/bin", f"{_ENGINE}/sbin", os.environ.get("PATH", ""), "/usr/sbin"])
+    path = unpacked_path()
     with _started(path, folder) as url:
-        yield _with_clients(url, path, folder)
+        yield Engine(url, {**clients(path, folder), "DOCKER_HOST": url})
+
+
+def unpacked_path() -> str:
+    """Return where programs are looked for if what was unpacked is to come first: engine and client of one version."""
+    return os.pathsep.join([f"{_ENGINE}/bin", f"{_ENGINE}/sbin", os.environ.get("PATH", ""), "/usr/sbin"])
 
 
 def _answering() -> str | None:
@@ -106,8 +110,17 @@ def _answering() -> str | None:
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - as above
 
 
-def _with_clients(url: str, path: str, folder: Path) -> Engine:
-    environment = {**os.environ, "PATH": path, "DOCKER_HOST": url}
+def clients(path: str, folder: Path) -> dict[str, str]:
+    """Return all variables that clients need; with them ``docker`` is on PATH and knows Compose 2.
+
+    Args:
+        path: where programs are looked for.
+        folder: for the configuration of the clients.
+
+    Raises:
+        NoEngineError: one of the two is missing.
+    """
+    environment = {**os.environ, "PATH": path}
     client = _find("docker", path)
     if not _succeeds([client, "compose", "version"], environment):
         if not _COMPOSE.exists():
@@ -116,7 +129,7 @@ def _with_clients(url: str, path: str, folder: Path) -> Engine:
         plugins.mkdir(parents=True)
         (plugins / "docker-compose").symlink_to(_COMPOSE)
         environment["DOCKER_CONFIG"] = str(plugins.parent)
-    return Engine(url, environment)
+    return environment
 
 
 def _find(program: str, path: str) -> str:
