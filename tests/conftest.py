@@ -6,11 +6,19 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import exporter as package
 from tests import prometheus
 from tests.processes import RUNNING
 from tests.prometheus import GENERATIONS, MissingError, real_part
+
+# How long an example takes, or how long it takes to make one, says something about the machine only. What Hypothesis
+# itself sets where CI is true, so that every run there tries the same examples, stays.
+settings.register_profile(
+    "steady", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("steady")
 
 
 def pytest_report_header() -> list[str]:
