@@ -50,7 +50,7 @@ EXPOSE 9876 9877 9878
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
   CMD ["dumbella-exporter", "health", "http://localhost:9877/-/healthy"]
 ENTRYPOINT ["dumbella-exporter"]
-CMD ["serve", "--config.file", "/etc/dumbella-exporter/dumbella-exporter.yml"]
+CMD ["serve", "--config.file", "/etc/dumbella-exporter/dumbella.yml"]
 ARG PYTHON_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -83,6 +83,8 @@ def build_exporter(
         f"--tag={tag}",
         f"--build-arg=PYTHON_IMAGE={python}",
         "--build-arg=PIP_NO_INDEX=1",
+        # Not the time of the last commit, so that two builds are of one time even if somebody commits in between.
+        "--build-arg=SOURCE_DATE_EPOCH=1577836800",
         "--network=none",
         *options,
         environment=environment,
