@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,14 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+#: Seconds in which a server with a limit of a second or two is through with a client, and one with the usual is not.
+MUCH_LONGER = 25.0
+
+
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An echo that waits half a second for a client, where the usual one waits many."""
-    with echoing(tmp_path_factory.mktemp("hasty"), arrival=0.5, departure=0.5, keep_alive=0.5) as server:
+    """An echo that waits two seconds for a client to send, and less for it to read; the usual one waits for many."""
+    with echoing(tmp_path_factory.mktemp("hasty"), arrival=2, departure=0.5) as server:
         yield server
 
 
@@ -427,44 +432,50 @@ def test_early_answer_to_a_large_body(usual: Server) -> None:
         assert b"" == read_to_end(connection)
 
 
-def test_silent_connection_ends(hasty: Server) -> None:
-    """A connection on which nothing is sent is closed without a word."""
-    assert [] == hasty.answers()
+#: What slow clients begin with, and what they send again and again.
+SLOW = {
+    "headers": (b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ", b"a"),
+    "target": (b"GET /", b"a"),
+    "body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n", b"a"),
+    "chunks": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+}
+#: The same of clients that begin no request.
+WITHOUT_REQUEST = {"silence": (b"", b""), "empty-lines": (b"", b"\r\n")}
 
 
-def test_empty_lines_keep_no_connection_open(hasty: Server) -> None:
-    """A connection on which only empty lines are sent is closed like a silent one."""
-    with hasty.connect() as connection:
-        assert b"" == trickled(connection, b"", b"\r\n")
+@pytest.fixture(scope="module")
+def given_up(hasty: Server) -> dict[str, bytes]:
+    """What slow clients of every kind, all at the same time, were sent until their connections ended."""
+    clients = SLOW | WITHOUT_REQUEST
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return dict(zip(clients, pool.map(lambda client: trickled(hasty, *client), clients.values()), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("begin", "more"),
-    [
-        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ", b"a", id="headers"),
-        pytest.param(b"GET /", b"a", id="target"),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n", b"a", id="body"),
-        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n", id="chunks"),
-    ],
-)
-def test_slow_requests(hasty: Server, begin: bytes, more: bytes) -> None:
+@pytest.mark.parametrize("client", WITHOUT_REQUEST)
+def test_connection_without_request_ends(given_up: dict[str, bytes], client: str) -> None:
+    """A connection on which nothing is sent, or only empty lines, is closed without a word."""
+    assert b"" == given_up[client]
+
+
+@pytest.mark.parametrize("client", SLOW)
+def test_slow_requests(given_up: dict[str, bytes], client: str) -> None:
     """A request that trickles in is given up when its time is over, however steadily it trickles."""
-    with hasty.connect() as connection:
-        (answer,) = parsed(trickled(connection, begin, more))
+    (answer,) = parsed(given_up[client])
     assert (408, b"the request took too long to arrive\n") == (answer.status, answer.body)
 
 
-def trickled(connection: socket.socket, begin: bytes, more: bytes) -> bytes:
+def trickled(server: Server, begin: bytes, more: bytes) -> bytes:
     """Send ``begin`` and then ``more`` again and again, until the server ends the connection; return what it sent."""
-    connection.settimeout(0.05)
     received = bytearray()
-    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-        connection.sendall(begin)
+    with server.connect() as connection, contextlib.suppress(ConnectionResetError):
+        connection.settimeout(0.05)
+        send(connection, (begin,))
         while True:
             try:
                 piece = connection.recv(64 * KIB)
             except TimeoutError:
-                connection.sendall(more)
+                # Where the server has hung up meanwhile, its answer is still to be read.
+                send(connection, (more,))
                 continue
             if not piece:
                 break
@@ -488,11 +499,12 @@ def test_second_request_that_stops_is_given_up(hasty: Server) -> None:
     assert 408 == answer.status
 
 
-def test_idle_connection_ends(hasty: Server) -> None:
+def test_idle_connection_ends(tmp_path: Path) -> None:
     """A connection that is idle after an answer is closed without a word."""
-    with hasty.connect() as connection:
+    with echoing(tmp_path, keep_alive=0.5) as server, server.connect() as connection:
         connection.sendall(request("Host: a"))
         assert 200 == read_answer(connection).status
+        connection.settimeout(MUCH_LONGER)
         assert b"" == read_to_end(connection)
 
 
@@ -500,7 +512,7 @@ def test_unread_answer_is_given_up(hasty: Server) -> None:
     """A client that does not read what it asked for loses its connection, and the application goes on."""
     with hasty.connect() as connection:
         connection.sendall(request("Host: a", target="/large"))
-        hasty.process.wait_for("large has ended")
+        hasty.process.wait_for("large has ended", deadline=MUCH_LONGER)
 
 
 def test_too_many_connections(tmp_path: Path) -> None:
