@@ -5,7 +5,7 @@ VENV := .venv/bin
 DEMO_PATH := $(PATH):$(CURDIR)/.cache/prometheus-2/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format bench docs alerts dashboards clean
+.PHONY: help demo test lint types format bench docs alerts dashboards image lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,13 @@ alerts: ## Write docs/alerts.md and the alerts for Kubernetes anew from the rule
 dashboards: ## Write the Grafana dashboards and docs/dashboards.md anew from their generator
 	@scripts/setup test
 	$(VENV)/python -m dashboards
+
+image: ## Build the container image; ARGS are docker build's, as in ARGS="--tag mine"
+	@scripts/build-image $(ARGS)
+
+lock: ## Pin anew what the container image is built from
+	@scripts/setup test
+	@scripts/pin-requirements
 
 clean: ## Remove everything that was made or fetched
 	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/dashboards/node/node_modules tests/deploy/node/node_modules
