@@ -7,7 +7,6 @@ from the operator's own definitions (0.90).
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 import kubernetes_validate
-import pytest
 
 from tests.deploy.manifests import Manifest, name
+from tests.parts import missing
 
 #: The oldest minor version of Kubernetes that the manifests promise to work with, and the newest that is known.
 VERSIONS = ("1.27", kubernetes_validate.latest_version())
@@ -55,15 +54,10 @@ def _of_kubernetes(manifest: str) -> Sequence[str]:
 
 def _of_the_operator(manifests: Sequence[Manifest]) -> list[list[str]]:
     """Return what ``problems.mjs`` finds in each object; without Node, skip the test, or under ``CI=true`` fail it."""
-    missing = None
     if shutil.which("node") is None:
-        missing = "node is not on PATH; scripts/setup test says how to get it"
-    elif not (_NODE / "node_modules" / "@kubernetes-models").is_dir():
-        missing = f"{_NODE} has no node_modules; scripts/setup test installs them"
-    if missing is not None and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing is not None:
-        pytest.skip(missing)
+        missing("node is not on PATH; scripts/setup test says how to get it")
+    if not (_NODE / "node_modules" / "@kubernetes-models").is_dir():
+        missing(f"{_NODE} has no node_modules; scripts/setup test installs them")
     answer = subprocess.run(  # noqa: S603 - the project's own program
         ["node", _NODE / "problems.mjs"],  # noqa: S607 - found above
         input=json.dumps(manifests),
