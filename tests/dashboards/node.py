@@ -18,7 +18,7 @@ class MissingError(Exception):
     """Node, or the packages that it needs, are not on this machine."""
 
 
-def missing() -> str | None:
+def lacking() -> str | None:
     """Tell what is missing, if anything is."""
     if shutil.which("node") is None:
         return "node is not on PATH; scripts/setup test says how to get it"

@@ -23,11 +23,12 @@ _OLDEST_KUSTOMIZE = 5
 
 def kubectl() -> Path:
     """Return the path of a kubectl; where it is missing, skip the test, or under ``CI=true`` fail it."""
-    for folder in (f"{ROOT}/.cache/kubectl/usr/bin", os.environ.get("PATH", "")):
-        path = shutil.which("kubectl", path=folder)
-        if path is not None and int(kustomize_version(Path(path)).split(".")[0]) >= _OLDEST_KUSTOMIZE:
-            return Path(path)
-    missing("kubectl 1.27 or newer is neither on PATH nor fetched; scripts/setup test says why")
+    folders = (f"{ROOT}/.cache/kubectl/usr/bin", os.environ.get("PATH", ""))
+    found = [Path(path) for folder in folders if (path := shutil.which("kubectl", path=folder)) is not None]
+    usable = [path for path in found if int(kustomize_version(path).split(".")[0]) >= _OLDEST_KUSTOMIZE]
+    if not usable:
+        missing("kubectl 1.27 or newer is neither on PATH nor fetched; scripts/setup test says why")
+    return usable[0]
 
 
 def kustomize_version(program: Path) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.parts import missing
 from tests.processes import DEADLINE, poll
 
 #: The browser is the distribution's, asks nobody but us, and keeps nothing.
@@ -31,7 +30,7 @@ def browsing() -> Iterator[Browser]:
     """Run the distribution's Chromium; where it is missing the tests are skipped, under ``CI=true`` they fail."""
     program = shutil.which("chromium")
     if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("there is no chromium on PATH")
+        missing("there is no chromium on PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
