@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.containers.engine import ROOT
+from tests.containers.engine import PATIENCE, ROOT
 
 #: Variables of whoever runs the tests that would change what the files say.
 _FOREIGN = ("COMPOSE_", "GRAFANA_", "DUMBELLA_", "COCKPIT_", "PROMETHEUS_", "ALERTMANAGER_", "PYTHON_IMAGE")
@@ -31,7 +31,7 @@ class Compose:
     variables: Mapping[str, str] = field(default_factory=dict)
     project: str = "dumbella"
 
-    def run(self, *arguments: str, deadline: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, deadline: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command of Docker Compose to its end, whatever that is."""
         files = [part for file in self.files for part in ("--file", file)]
         client = shutil.which("docker", path=self.environment["PATH"])
@@ -48,7 +48,7 @@ class Compose:
             check=False,
         )
 
-    def done(self, *arguments: str, deadline: float = 300) -> str:
+    def done(self, *arguments: str, deadline: float = PATIENCE) -> str:
         """Run a command that has to succeed, and return what it printed."""
         answer = self.run(*arguments, deadline=deadline)
         assert answer.returncode == 0, f"docker compose {' '.join(arguments)}:\n{answer.stdout}{answer.stderr}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests import loopback
 from tests.containers.compose import Compose
 from tests.containers.engine import Engine
 from tests.containers.images import Images
@@ -55,7 +56,7 @@ class Stack:
 
     def control(self, method: str, path: str, **options: Any) -> Any:
         """Ask the simulator itself something."""
-        answer = httpx.request(method, f"{self.url('simulator')}/-/{path}", trust_env=False, **options)
+        answer = loopback.request(method, f"{self.url('simulator')}/-/{path}", **options)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -76,7 +77,7 @@ class Stack:
     @contextlib.contextmanager
     def signed_in(self, login: str, password: str) -> Iterator[httpx.Client]:
         """Use the sidecar as somebody does who has signed in to Grafana in the same browser."""
-        with httpx.Client(base_url=self.url("sidecar"), trust_env=False, timeout=20) as browser:
+        with loopback.client(base_url=self.url("sidecar")) as browser:
             account = {"user": login, "password": password}
             browser.post(f"{self.url('grafana')}/login", json=account).raise_for_status()
             yield browser

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import loopback
 from tests.alerts.rules import rules
 from tests.containers.engine import Engine
 from tests.containers.images import Images
@@ -78,7 +78,7 @@ def test_an_alert_reaches_alertmanager(stack: Stack) -> None:
 
     def told() -> Sequence[Mapping[str, Any]]:
         wanted = {"filter": ['alertname="DumbellaExecutionFailed"', f'job_name="{FAILING}"']}
-        answer = httpx.get(f"{stack.url('alertmanager')}/api/v2/alerts", params=wanted, trust_env=False)
+        answer = loopback.get(f"{stack.url('alertmanager')}/api/v2/alerts", params=wanted)
         found: Sequence[Mapping[str, Any]] = answer.json()
         return found
 
@@ -89,7 +89,7 @@ def test_an_alert_reaches_alertmanager(stack: Stack) -> None:
 
 def test_grafana_is_provisioned(stack: Stack) -> None:
     """Its provisioning finds the dashboards and Prometheus, the first of them is where it says that the home is."""
-    with httpx.Client(base_url=stack.url("grafana"), auth=("admin", "demo-admin"), trust_env=False) as admin:
+    with loopback.client(base_url=stack.url("grafana"), auth=("admin", "demo-admin")) as admin:
         (source,) = admin.get("/api/datasources").json()
         assert "http://prometheus:9090" == source["url"]
         found = {dashboard["uid"] for dashboard in admin.get("/api/search").json()}
@@ -111,7 +111,7 @@ def test_the_editor_is_found_by_a_second_run(stack: Stack) -> None:
 
 def test_strangers_see_nothing(stack: Stack) -> None:
     """Without a session in Grafana the sidecar shows no job, and lets nobody kill."""
-    page = httpx.get(f"{stack.url('sidecar')}/", trust_env=False)
+    page = loopback.get(f"{stack.url('sidecar')}/")
     assert (401, False) == (page.status_code, "K7SALES" in page.text)
 
 
@@ -196,7 +196,7 @@ class Facts:
     @classmethod
     def of(cls, stack: Stack) -> Facts:
         """Return the facts of a stack that is up."""
-        answer = httpx.get(f"{stack.url('exporter')}/metrics", trust_env=False)
+        answer = loopback.get(f"{stack.url('exporter')}/metrics")
         metrics = Exposition(answer.text, answer.headers["content-type"])
         since = metrics.values("dumbella_observing_since_timestamp_seconds", "application")
         finished = metrics.values("dumbella_job_executions_finished_total", "job_id", "outcome")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.processes import poll, running
+from tests import loopback
+from tests.processes import DEADLINE, running
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "deploy/compose/editor.py"
@@ -24,7 +24,7 @@ def grafana(tmp_path: Path) -> Iterator[str]:
     with running(command, tmp_path, name="grafana", environment=environment) as process:
         port = process.wait_for(r"running on http://\S+:(\d+)")[1]
         url = f"http://127.0.0.1:{port}"
-        poll(lambda: httpx.get(f"{url}/api/health", trust_env=False).is_success)
+        assert loopback.get(f"{url}/api/health").is_success
         yield url
 
 
@@ -32,13 +32,13 @@ def provide(url: str, *, admin: str = "first", editor: str) -> subprocess.Comple
     """Run the script as the service does."""
     environment = {"GRAFANA_URL": url, "GRAFANA_ADMIN_PASSWORD": admin, "GRAFANA_EDITOR_PASSWORD": editor}
     return subprocess.run(  # noqa: S603 - the script is the project's own
-        [sys.executable, SCRIPT], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, SCRIPT], env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
     )
 
 
 def roles(url: str, login: str, password: str) -> list[tuple[int, str]]:
     """Return what Grafana says to a user of its organisations, nothing if it does not know them."""
-    answer = httpx.get(f"{url}/api/user/orgs", auth=(login, password), trust_env=False)
+    answer = loopback.get(f"{url}/api/user/orgs", auth=(login, password))
     return [(org["orgId"], org["role"]) for org in answer.json()] if answer.is_success else []
 
 
@@ -64,9 +64,8 @@ def test_another_password(grafana: str) -> None:
 def test_a_role_that_was_taken_away(grafana: str) -> None:
     """Whatever role the account was given in between, the next run makes it an editor again."""
     provide(grafana, editor="open sesame")
-    httpx.patch(
-        f"{grafana}/api/orgs/1/users/2", json={"role": "Viewer"}, auth=("admin", "first"), trust_env=False
-    ).raise_for_status()
+    path, admin = "/api/orgs/1/users/2", ("admin", "first")
+    loopback.request("PATCH", f"{grafana}{path}", json={"role": "Viewer"}, auth=admin).raise_for_status()
     assert [(1, "Viewer")] == roles(grafana, "editor", "open sesame")
     assert 0 == provide(grafana, editor="open sesame").returncode
     assert [(1, "Editor")] == roles(grafana, "editor", "open sesame")
