@@ -1,4 +1,4 @@
-"""A real container engine and the images that run in it, once per run of the tests.
+"""A real container engine and the images that run in it, once for all tests of this folder.
 
 - ``engine``: the engine that answers on this machine, or one that is started for the tests as root and ended with them.
   ``engine.docker("compose", …)`` and ``engine.run(program, …)`` run clients of it; testcontainers uses it, too.
@@ -20,9 +20,12 @@ from tests.containers.images import Images, provide_images
 from tests.parts import missing
 from tests.prometheus import MissingError
 
+#: What the report tells of the tests' engine and images.
+_USED = pytest.StashKey[list[str]]()
 
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+
+@pytest.fixture(scope="package")
+def engine(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine that answers, also to testcontainers."""
     with pytest.MonkeyPatch.context() as environment:
         try:
@@ -30,15 +33,26 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
                 environment.setenv("DOCKER_HOST", engine.url)
                 # It would remove what is left behind, but has to be pulled; here everything is removed by its fixture.
                 environment.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+                pytestconfig.stash[_USED] = [f"{engine.versions} at {engine.url}"]
                 yield engine
         except NoEngineError as error:
             missing(str(error))
 
 
-@pytest.fixture(scope="session")
-def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Images:
+@pytest.fixture(scope="package")
+def images(engine: Engine, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The project's image and those that it is used with."""
     try:
-        return provide_images(engine, tmp_path_factory.mktemp("images"))
+        images = provide_images(engine, tmp_path_factory.mktemp("images"))
     except MissingError as error:
         missing(str(error))
+    pytestconfig.stash[_USED] += [str(images)]
+    return images
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell which engine and which images the tests used."""
+    if used := config.stash.get(_USED, []):
+        terminalreporter.section("containers")
+        for line in used:
+            terminalreporter.line(line)

@@ -40,6 +40,12 @@ class Engine:
     url: str
     environment: Mapping[str, str] = field(repr=False)
 
+    @property
+    def versions(self) -> str:
+        """The versions of the engine, of its client and of Compose."""
+        engine = self.docker("version", "--format", "engine {{.Server.Version}}, client {{.Client.Version}}").stdout
+        return f"{engine.strip()}, compose {self.docker('compose', 'version', '--short').stdout.strip()}"
+
     def run(
         self,
         program: str | Path,
