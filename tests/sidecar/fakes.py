@@ -24,6 +24,8 @@ MALLORY = Principal("grafana", "9", "mallory")
 
 #: Everything that happens at once has happened after so many turns of the event loop.
 _TURNS = 60
+#: Whoever slept has looked at the list and sleeps again after so many.
+_TURNS_OF_A_LOOK = 12
 
 
 #: What Cockpit answers to a kill, by what really happens.
@@ -134,6 +136,7 @@ class FakeCockpit:
         self.answer = "accepted"
         self.readable = True
         self.sent: list[Subject] = []
+        self.accepted: set[Subject] = set()
         self.under_way: list[str] = []
         self.hold: asyncio.Event | None = None
 
@@ -174,6 +177,8 @@ class FakeCockpit:
             self.runs.pop(subject.execution_id, None)
         if self.answer == "breaking":
             self.readable = False
+        if ANSWERS[self.answer].verdict == "accepted":
+            self.accepted.add(subject)
         return ANSWERS[self.answer]
 
 
@@ -200,9 +205,9 @@ def order(subject: Subject, principal: Principal = ALICE, *, reason: str = "", d
     return Order(principal, Source(), "r", subject, reason, dry_run)
 
 
-async def settle() -> None:
+async def settle(turns: int = _TURNS) -> None:
     """Let everything happen that needs no time."""
-    for _ in range(_TURNS):
+    for _ in range(turns):
         await asyncio.sleep(0)
 
 
@@ -210,7 +215,8 @@ async def pass_time(time: FakeTime, seconds: float) -> None:
     """Let time pass in steps that nobody sleeps through."""
     for _ in range(int(seconds * 2)):
         time.advance(0.5)
-        await settle()
+        await settle(_TURNS_OF_A_LOOK)
+    await settle()
 
 
 def outcomes(results: Sequence[object]) -> list[str]:
