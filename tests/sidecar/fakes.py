@@ -71,6 +71,7 @@ class FakeAudit:
         self._time = time
         self.entries = list(entries)
         self.broken = False
+        self.lost: list[Entry] = []
 
     async def write(self, entry: Entry) -> None:
         """Record after a moment, as a disk does."""
@@ -80,6 +81,7 @@ class FakeAudit:
     def write_now(self, entry: Entry) -> None:
         """Record at once."""
         if self.broken:
+            self.lost.append(entry)
             raise AuditFailed("the disk is full")
         self.entries.append(entry)
 
