@@ -253,6 +253,12 @@ def test_labels(engine: Engine, images: Images) -> None:
     } == labels
 
 
+def test_the_size(engine: Engine, images: Images) -> None:
+    """The build adds less than 30 MB to its base."""
+    base, image = (_inspect(engine, name, "{{json .Size}}") for name in (images.python, images.exporter))
+    assert 0 < image - base < 30_000_000
+
+
 def _inspect(engine: Engine, image: str, template: str) -> Any:
     return json.loads(engine.docker("image", "inspect", "--format", template, image).stdout)
 
