@@ -8,7 +8,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -94,6 +94,7 @@ class Api:
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
+        self._kills = sidecar.kills
         self._base = f"{sidecar.settings.prefix}{BASE}"
         self._keys: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
 
@@ -168,7 +169,10 @@ class Api:
     async def _execution(self, request: Request) -> Response:
         principal = await self._caller(request)
         read_page(request.url.query, ())
-        return json_response(_execution(await self._found(principal, request)))
+        found = await self._found(principal, request)
+        if found is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "No such execution is in progress (any more).")
+        return json_response(_execution(found))
 
     async def _caller(self, request: Request) -> Principal:
         """Return who calls, if they may enter and do not call too often."""
@@ -200,7 +204,7 @@ class Api:
             raise Problem(HTTPStatus.NOT_FOUND, "There is no such application, or this token may not see it.")
         return upstream, [wanted] if wanted else codes
 
-    async def _found(self, principal: Principal, request: Request) -> Subject:
+    async def _found(self, principal: Principal, request: Request) -> Subject | None:
         """Return the run that a path names, looking through all applications that the caller may see."""
         wanted = request.path_params["execution"]
         upstream, codes = await self._visible(principal, request.path_params["target"])
@@ -217,11 +221,9 @@ class Api:
                 found += [Subject.of(upstream.target.name, row) for row in listing.rows if row.id == wanted]
         if not found and failed is not None:
             raise failed
-        if not found:
-            raise Problem(HTTPStatus.NOT_FOUND, "No such execution is in progress (any more).")
         if len(found) > 1:
             raise Problem(HTTPStatus.CONFLICT, "Several executions have this id; kill them in Cockpit.")
-        return found[0]
+        return found[0] if found else None
 
     # --- kills -------------------------------------------------------------------------------------------------------
 
@@ -239,19 +241,35 @@ class Api:
         return json_response(_kill(kill), HTTPStatus.ACCEPTED, headers=headers)
 
     async def _submitted(self, request: Request, principal: Principal, asked: KillRequest) -> Kill:
+        def order(subject: Subject) -> Order:
+            return Order(principal, source(request), request_id(request), subject, asked.reason, asked.dry_run)
+
         live = await self._found(principal, request)
+        if live is None:
+            target, execution = request.path_params["target"], request.path_params["execution"]
+            await self._kills.refuse(
+                order(Subject(target, "", execution, "", "", asked.expected_started_at)), Refused("already_finished")
+            )
+            raise self._finished(principal, target, execution, asked.expected_started_at)
         upstream = self._sidecar.upstreams[live.target]
         job = await upstream.job(live.application, live.job_id)
         if job is not None and job.job_type == "SERVICE":
-            raise Problem(HTTPStatus.FORBIDDEN, "Service jobs are stopped in Cockpit; they are never killed.")
-        shown = Subject(
-            live.target, live.application, live.execution_id, live.job_id, live.job_name, asked.expected_started_at
-        )
-        if live.started_second == shown.started_second:
-            # The caller knows the second; from here on the run is the one that is listed.
-            shown = live
-        order = Order(principal, source(request), request_id(request), shown, asked.reason, asked.dry_run)
-        return await self._sidecar.kills.submit(order)
+            service = Refused("denied", "Service jobs are stopped in Cockpit; they are never killed.")
+            await self._kills.refuse(order(live), service)
+            raise service
+        shown = replace(live, started_at=asked.expected_started_at)
+        # The caller knows the second; where it fits, the run is the one that is listed.
+        return await self._kills.submit(order(live if live.started_second == shown.started_second else shown))
+
+    def _finished(self, principal: Principal, target: str, execution: str, started_at: float | None) -> Problem:
+        """Return the answer about a run that is over, with the way to its kill where there was one."""
+        kill = self._kills.latest(target, execution, started_at)
+        place = f"{self._base}/kills/{kill.id}" if kill is not None and self._may_view(principal, kill) else ""
+        return Problem(HTTPStatus.NOT_FOUND, WORDS["already_finished"], outcome="already_finished", kill=place)
+
+    def _may_view(self, principal: Principal, kill: Kill) -> bool:
+        subject = kill.subject
+        return self._sidecar.policy.may_view(principal, target=subject.target, application=subject.application)
 
     def _already(self, principal: Principal, key: str, asked: tuple[object, ...]) -> Kill | None:
         remembered = self._keys.get((principal.id, key)) if key else None
@@ -259,7 +277,7 @@ class Api:
             return None
         if remembered.asked != asked:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "This Idempotency-Key stands for another request.")
-        return self._sidecar.kills.get(remembered.kill_id)
+        return self._kills.get(remembered.kill_id)
 
     def _remember(self, principal: Principal, key: str, remembered: _Remembered) -> None:
         if key:
@@ -270,10 +288,8 @@ class Api:
     async def _state(self, request: Request) -> Response:
         principal = await self._sidecar.program(request)
         read_page(request.url.query, ())
-        kill = self._sidecar.kills.get(request.path_params["kill_id"])
-        if kill is None or not self._sidecar.policy.may_view(
-            principal, target=kill.subject.target, application=kill.subject.application
-        ):
+        kill = self._kills.get(request.path_params["kill_id"])
+        if kill is None or not self._may_view(principal, kill):
             raise Problem(HTTPStatus.NOT_FOUND, "This sidecar knows no such kill (any more).")
         return json_response(_kill(kill))
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from exporter.model import Execution, Job
 from exporter.sidecar.guard import is_own_form, request_id, source
 from exporter.sidecar.identity import Principal
-from exporter.sidecar.kills import Order, Refused
+from exporter.sidecar.kills import Kill, Order, Refused
 from exporter.sidecar.outcomes import WORDS
 from exporter.sidecar.pages import Pages, Told
 from exporter.sidecar.pagetoken import TokenRefused, is_nonce, new_nonce
@@ -72,7 +72,7 @@ class KillPages:
         )
         if isinstance(listing, BaseException):
             raise listing
-        live = _find(link, listing.rows)
+        live = self._live(principal, link, listing.rows)
         job = None
         if not isinstance(jobs, BaseException):
             job = next((job for job in jobs.rows if job.id == live.job_id), None)
@@ -143,22 +143,48 @@ class KillPages:
             if not refused.reason_missing:
                 raise _told(refused, again) from None
             return await self._reason_wanted(request, principal, form, refused)
-        query = f"?{urlencode({'from': form.link.dashboard})}" if form.link.dashboard else ""
-        return RedirectResponse(f"{self._prefix}/kills/{kill.id}{query}", HTTPStatus.SEE_OTHER)
+        return RedirectResponse(self._place(kill, form.link.dashboard), HTTPStatus.SEE_OTHER)
 
     async def _reason_wanted(self, request: Request, principal: Principal, form: Form, refused: Refused) -> Response:
         listing = await self._sidecar.upstreams[form.link.target].running(form.link.application)
-        shown = _Shown(form.link, _find(form.link, listing.rows))
+        shown = _Shown(form.link, self._live(principal, form.link, listing.rows))
         return self._confirmation(request, principal, shown, complaint=refused.sentence)
+
+    def _live(self, principal: Principal, link: Link, rows: Sequence[Execution]) -> Subject:
+        """Return the run that a link means, as it is listed now.
+
+        Raises:
+            Told: it is not listed.
+        """
+        listed = [Subject.of(link.target, row) for row in rows if row.id == link.execution]
+        same = [subject for subject in listed if same_start(subject.started_at, link.started)]
+        if len(same) == 1:
+            return same[0]
+        if listed:
+            sentence = "This is not the run that you clicked: another one has its id now. Look at the list again."
+            raise Told(HTTPStatus.CONFLICT, "Not the run you clicked", sentence)
+        kill = self._sidecar.kills.latest(link.target, link.execution, link.started)
+        known = kill is not None and self._may_view(principal, kill)
+        raise Told(
+            HTTPStatus.OK,
+            "Already finished",
+            "This run is no longer listed: there is nothing to kill.",
+            link=(self._place(kill, link.dashboard), "See what came of its kill") if kill and known else None,
+        )
+
+    def _may_view(self, principal: Principal, kill: Kill) -> bool:
+        subject = kill.subject
+        return self._sidecar.policy.may_view(principal, target=subject.target, application=subject.application)
+
+    def _place(self, kill: Kill, dashboard: str) -> str:
+        query = f"?{urlencode({'from': dashboard})}" if dashboard else ""
+        return f"{self._prefix}/kills/{kill.id}{query}"
 
     async def _state(self, request: Request) -> Response:
         principal = await self._sidecar.person(request, fresh=False)
         dashboard = read_page(request.url.query, ("from",))["from"]
         kill = self._sidecar.kills.get(request.path_params["kill_id"])
-        policy = self._sidecar.policy
-        if kill is None or not policy.may_view(
-            principal, target=kill.subject.target, application=kill.subject.application
-        ):
+        if kill is None or not self._may_view(principal, kill):
             sentence = "This sidecar knows no such kill (any more). The audit file has all of them."
             raise Told(HTTPStatus.NOT_FOUND, "No such kill", sentence)
         return self._pages.rendered(
@@ -174,18 +200,6 @@ class KillPages:
     def _dashboard_url(self, dashboard: str) -> str:
         grafana = self._sidecar.settings.grafana_url
         return f"{grafana}/d/{dashboard}" if grafana and dashboard else ""
-
-
-def _find(link: Link, rows: Sequence[Execution]) -> Subject:
-    """Return the run that a link means, as it is listed now."""
-    listed = [Subject.of(link.target, row) for row in rows if row.id == link.execution]
-    same = [subject for subject in listed if same_start(subject.started_at, link.started)]
-    if len(same) == 1:
-        return same[0]
-    if listed:
-        sentence = "This is not the run that you clicked: another one has its id now. Look at the list again."
-        raise Told(HTTPStatus.CONFLICT, "Not the run you clicked", sentence)
-    raise Told(HTTPStatus.OK, "Already finished", "This run is no longer listed: there is nothing to kill.")
 
 
 def _too_young(live: Subject, min_age: float, now: float) -> float:

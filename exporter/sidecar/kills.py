@@ -27,7 +27,7 @@ from exporter.sidecar.identity import Principal
 from exporter.sidecar.limits import Limits
 from exporter.sidecar.outcomes import WORDS, Outcome
 from exporter.sidecar.policy import Decision, Policy
-from exporter.sidecar.subject import Key, Subject
+from exporter.sidecar.subject import Key, Subject, same_start
 from exporter.sidecar.telemetry import KillTelemetry
 
 log = logging.getLogger(__name__)
@@ -227,6 +227,27 @@ class Kills:
         known = self._latest.get(subject.key)
         return known if known is not None and known.ended_at is None and known.subject.is_same_run(subject) else None
 
+    def latest(self, target: str, execution_id: str, started_at: float | None) -> Kill | None:
+        """Return the latest kill of a run that is remembered, whether it goes on or has ended.
+
+        Args:
+            target: the target's name.
+            execution_id: the execution's id.
+            started_at: its start in seconds since the epoch, compared to the second.
+        """
+        for kill in reversed(self._kills.values()):
+            subject = kill.subject
+            is_same = (subject.target, subject.execution_id) == (target, execution_id)
+            if is_same and same_start(subject.started_at, started_at):
+                return kill
+        return None
+
+    async def refuse(self, order: Order, refused: Refused) -> None:
+        """Count and record an order that was refused before it could be submitted."""
+        self._telemetry.request(order.subject.target, refused.outcome)
+        if refused.outcome != "audit_failed":
+            await self._note_refusal(order, refused)
+
     async def submit(self, order: Order) -> Kill:
         """Kill a run, or join the kill of it that is going on.
 
@@ -253,9 +274,7 @@ class Kills:
         try:
             return await self._join_or_begin(order, arrived)
         except Refused as refused:
-            self._telemetry.request(order.subject.target, refused.outcome)
-            if refused.outcome != "audit_failed":
-                await self._note_refusal(order, refused)
+            await self.refuse(order, refused)
             raise
 
     async def _join_or_begin(self, order: Order, arrived: int) -> Kill:

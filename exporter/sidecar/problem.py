@@ -17,6 +17,7 @@ class Problem(Exception):
         status: the HTTP status.
         detail: what was wrong, and what to do.
         outcome: what a request to kill counts as, where it is one.
+        kill: the address of the kill that has ended the run, where it is known.
         retry_after: seconds after which to try again.
         headers: further headers of the answer.
     """
@@ -27,6 +28,7 @@ class Problem(Exception):
         detail: str,
         *,
         outcome: str = "",
+        kill: str = "",
         retry_after: float = 0.0,
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -34,6 +36,7 @@ class Problem(Exception):
         self.status = status
         self.detail = detail
         self.outcome = outcome
+        self.kill = kill
         self.headers = list(headers)
         if retry_after:
             self.headers.append(("Retry-After", str(int(retry_after) + 1)))
@@ -43,6 +46,8 @@ class Problem(Exception):
         content = {"type": "about:blank", "title": self.status.phrase, "status": self.status, "detail": self.detail}
         if self.outcome:
             content["outcome"] = self.outcome
+        if self.kill:
+            content["kill"] = self.kill
         response = json_response(content, self.status, media_type="application/problem+json")
         for name, value in self.headers:
             response.headers.append(name, value)

@@ -203,14 +203,23 @@ class TestKill:
         answer = client.post(f"{EXECUTIONS}/{run['execution_id']}/kill", content=content, headers=headers)
         assert status == answer.status_code
 
-    def test_service_is_not_killed(self, client: httpx.Client, installation: Simulator, run: dict[str, Any]) -> None:
+    def test_service_is_not_killed(
+        self, live: Sidecar, client: httpx.Client, installation: Simulator, run: dict[str, Any]
+    ) -> None:
         """An execution that belongs to a service job is left alone, wherever it is listed."""
         installation.control("PATCH", f"jobs/K7SALES/{run['job_id']}", json={"type": "SERVICE"})
         try:
             answer = kill(client, run)
         finally:
             installation.control("PATCH", f"jobs/K7SALES/{run['job_id']}", json={"type": "JOB"})
-        assert (403, None) == (answer.status_code, ended(installation, run))
+        assert (403, "denied", None) == (answer.status_code, answer.json()["outcome"], ended(installation, run))
+        denied = live.records()[-1]
+        assert ("denied", "denied", run["execution_id"], "ci") == (
+            denied["stage"],
+            denied["outcome"],
+            denied["target"]["execution_id"],
+            denied["actor"]["login"],
+        )
 
 
 class TestIdempotency:
@@ -222,6 +231,48 @@ class TestIdempotency:
         first = kill(client, run, headers=headers).json()["id"]
         poll(lambda: client.get(f"/kills/{first}").json()["final"])
         assert first == kill(client, run, headers=headers).json()["id"]
+
+    def test_without_a_key_a_finished_kill_is_not_joined(
+        self, live: Sidecar, client: httpx.Client, run: dict[str, Any]
+    ) -> None:
+        """A request for a run that is gone is told so, is on record, and learns the kill that ended the run."""
+        first = kill(client, run)
+        poll(lambda: client.get(f"/kills/{first.json()['id']}").json()["final"])
+        again = kill(client, run)
+        assert (404, "already_finished", first.headers["location"]) == (
+            again.status_code,
+            again.json()["outcome"],
+            again.json()["kill"],
+        )
+        denied = live.records()[-1]
+        assert ("denied", "already_finished", run["execution_id"], "") == (
+            denied["stage"],
+            denied["outcome"],
+            denied["target"]["execution_id"],
+            denied["kill_id"],
+        )
+
+    def test_run_that_nobody_killed_has_no_kill(self, client: httpx.Client, run: dict[str, Any]) -> None:
+        """A run that is gone, or that had another start, is already finished, and no kill is named."""
+        first = kill(client, run)
+        poll(lambda: client.get(f"/kills/{first.json()['id']}").json()["final"])
+        other = kill(client, run, expected_started_at="2001-01-01T00:00:00Z")
+        absent = kill(client, {**run, "execution_id": "absent"})
+        assert [(404, "already_finished", None)] * 2 == [
+            (answer.status_code, answer.json()["outcome"], answer.json().get("kill")) for answer in (other, absent)
+        ]
+
+    def test_kill_in_progress_is_joined(
+        self, client: httpx.Client, installation: Simulator, run: dict[str, Any]
+    ) -> None:
+        """Without a key, a request that comes while the kill goes on gets that kill, by whomever it was asked for."""
+        installation.switch_faults("kill_ignored")
+        first = kill(client, run)
+        second = kill(client, run, reason="another one")
+        assert [(202, first.json()["id"], "requested", False)] * 2 == [
+            (answer.status_code, answer.json()["id"], answer.json()["state"], answer.json()["final"])
+            for answer in (first, second)
+        ]
 
     def test_key_of_another_request_is_refused(self, client: httpx.Client, run: dict[str, Any]) -> None:
         """A key stands for one request."""

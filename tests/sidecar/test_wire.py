@@ -120,6 +120,15 @@ class TestKill:
         assert places[0] == places[1]
         assert 1 == [record["stage"] for record in live.records()[before:]].count("intent")
 
+    def test_finished_kill_is_found_again(self, live: Sidecar, run: dict[str, Any]) -> None:
+        """The link to a run that was killed leads to what came of its kill, and back to the same dashboard."""
+        with live.client() as client:
+            answer = confirm(client, run)
+            assert "confirmed" == final_state(client, answer)
+            page = client.get(link(run))
+        assert (200, False) == (page.status_code, "<form" in page.text)
+        assert f'<a href="{answer.headers["location"]}">See what came of its kill</a>' in page.text
+
     def test_fifty_confirmations_of_ten_runs_are_ten_kills(self, live: Sidecar, installation: Simulator) -> None:
         """Many people at once send each kill once, and everybody gets the right answer."""
         runs = begin(installation, 10)
