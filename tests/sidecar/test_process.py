@@ -19,6 +19,7 @@ from tests.installation import Simulator
 from tests.loopback import free_port
 from tests.processes import COMMAND, poll, running
 from tests.processes import run as run_command
+from tests.sidecar.grafana import User, grafana
 from tests.sidecar.running import (
     AUTH,
     PATIENT,
@@ -196,6 +197,36 @@ class TestModes:
             assert answer.headers["location"].startswith("/grafana/kill-sidecar/kills/")
             assert "confirmed" == final_state(client, answer)
             assert 404 == client.get("/").status_code
+
+    def test_container_is_called_localhost(self, tmp_path: Path, installation: Simulator) -> None:
+        """In a container it listens on all addresses and is published on this machine: Grafana's people kill there,
+        with a cookie that plain HTTP can carry, and other names are refused.
+        """
+        run = begin(installation)[0]
+        port = free_port()
+        url = f"http://localhost:{port}"
+        with grafana(abc=User(roles=((1, "Admin"),))) as stand_in:
+            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}'}}]\n  grafana_url: http://localhost:3000\n"
+            policy = '  policy: [{name: editors, effect: allow, principals: ["role:Editor", "role:Admin"]}]\n'
+            kill = f"  mode: live\n{TARGETS}{auth}{policy}"
+            files = configure(tmp_path, url, installation.url, installation.token, kill, web=False)
+            command = [COMMAND, "sidecar", *files, "--web.listen-address", f"0.0.0.0:{port}"]
+            with running(command, tmp_path, name="sidecar") as process:
+                process.listening_url()
+                with loopback.client(base_url=url, cookies={"grafana_session": "abc"}) as client:
+                    page = client.get(link(run))
+                    headers = {"origin": url}
+                    answer = client.post("/kill", data={**form(page), "reason": ""}, headers=headers)
+                    assert "confirmed" == final_state(client, answer)
+                    elsewhere = client.get("/", headers={"host": f"sidecar:{port}"})
+                    monitored = client.get("/metrics", headers={"host": f"sidecar:{port}"})
+        cookie = page.headers["set-cookie"]
+        assert ("killed", True, False) == (
+            ended(installation, run),
+            cookie.startswith("dumbella-kill=") and cookie.endswith("; HttpOnly; Path=/; SameSite=lax"),
+            "Secure" in cookie,
+        )
+        assert ([400, 200], False) == ([elsewhere.status_code, monitored.status_code], "unwise" in process.log)
 
     def test_reason_is_asked_for_again(self, tmp_path: Path, installation: Simulator) -> None:
         """Where a rule wants a reason, a form without one comes back with 422, and works when it is given."""
