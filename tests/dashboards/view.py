@@ -13,8 +13,8 @@ from tests.dashboards.node import Node
 from tests.prometheus import Prometheus
 
 ALL = "$__all"
-#: Seconds that the tests look back.
-RANGE = 120
+#: Seconds that the tests look back: longer than those of one module may take on a slow machine.
+RANGE = 300
 #: What rates are over: Grafana takes at least four scrapes, of a second here.
 RATE_INTERVAL = "15s"
 
