@@ -19,7 +19,7 @@ from tests.alerts.watching import Alertmanager, Notification, alerting, write_ru
 from tests.installation import Exporter, Simulator, configuration, exporting, simulating
 from tests.processes import eventually, poll
 from tests.prometheus import GENERATIONS, Prometheus, real_part, scraping
-from tests.sidecar.running import JOB, PARALLEL_JOB, TOKEN, Sidecar, begin, sidecar
+from tests.sidecar.running import JOB, PARALLEL_JOB, RESIGNED, TOKEN, WIDE, Sidecar, begin, sidecar
 
 EXPECTATIONS = """\
 expectations: [{job: "nightly_*", max_runtime: 3s}, {job: "etl_*", max_runtime: 3s}]
@@ -72,8 +72,13 @@ class Watched:
             assert None not in told, (alertname, status)
             found[:] = [one for one in told if one is not None]
 
-        eventually(everybody, deadline=60)
+        eventually(everybody)
         return found
+
+    def wait_until_seen(self, execution_id: str) -> None:
+        """Wait until everybody knows that an execution is running."""
+        start = f'dumbella_execution_start_timestamp_seconds{{execution_id="{execution_id}"}}'
+        poll(lambda: all(watch.prometheus.query(start) for watch in self.watches))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         exporter = stack.enter_context(exporting(file))
         tokens = TOKENS % hashlib.sha256(TOKEN.encode()).hexdigest()
-        killer = stack.enter_context(sidecar(folder / "sidecar", simulator, auth=tokens))
+        killer = stack.enter_context(sidecar(folder / "sidecar", simulator, auth=tokens, more=WIDE + RESIGNED))
         scraped = {"dumbella-exporter": exporter.url, "dumbella-sidecar": killer.url}
         watches = []
         for number, (prometheus_binary, alertmanager_binary) in enumerate(binaries):
@@ -116,7 +121,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def test_a_job_that_fails(watched: Watched) -> None:
     """Its first failure reaches those who operate it, by name and with links, and ends when it is long enough ago."""
     job_id = watched.add_job("import_prices_0.1")
-    watched.run(job_id, duration=1.5, exit_code=1)
+    execution_id = watched.run(job_id, duration=None, exit_code=1)
+    watched.wait_until_seen(execution_id)
+    watched.simulator.finish(execution_id)
     for told in watched.told("DumbellaExecutionFailed", job_id=job_id):
         assert "operations" == told.receiver
         assert {
@@ -204,12 +211,13 @@ def test_a_target_that_goes_down(watched: Watched) -> None:
 
 def _wait_until_kept_back(watch: Watch, alertname: str, **labels: str) -> None:
     def kept_back() -> None:
-        (down,) = watch.alertmanager.alerts(alertname="DumbellaDown")
-        (found,) = watch.alertmanager.alerts(alertname=alertname, **labels)
-        assert ("suppressed", [down["fingerprint"]]) == (found["status"]["state"], found["status"]["inhibitedBy"])
+        causes = [down["fingerprint"] for down in watch.alertmanager.alerts(alertname="DumbellaDown")]
+        assert 1 == len(causes)
+        assert [("suppressed", causes)] == [
+            (found["status"]["state"], found["status"]["inhibitedBy"])
+            for found in watch.alertmanager.alerts(alertname=alertname, **labels)
+        ]
 
-    # Until they are there the unpacking itself fails.
-    poll(lambda: watch.alertmanager.alerts(alertname=alertname, **labels))
     eventually(kept_back)
 
 
@@ -240,7 +248,7 @@ def test_a_kill_that_stays_unconfirmed(watched: Watched) -> None:
 def test_what_is_only_informative(watched: Watched) -> None:
     """It stands in Alertmanager, and nobody is told."""
     for alertmanager in (watch.alertmanager for watch in watched.watches):
-        found = poll(lambda: alertmanager.alerts(severity="info"), deadline=60)  # noqa: B023 - called at once
+        found = poll(lambda: alertmanager.alerts(severity="info"))  # noqa: B023 - called at once
         assert {"DumbellaPublishedVersionOutdated"} == {alert["labels"]["alertname"] for alert in found}
         assert [[{"name": "nobody"}]] * len(found) == [alert["receivers"] for alert in found]
         assert alertmanager.told("DumbellaPublishedVersionOutdated") is None
