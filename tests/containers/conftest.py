@@ -12,6 +12,7 @@ Where there is no engine the tests are skipped with the reason, under ``CI=true`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,8 @@ from tests.containers.images import Images, provide_images
 from tests.parts import missing
 from tests.prometheus import MissingError
 
+#: Seconds that a test may take with its fixtures; the first one waits for the images to be made.
+_TIMEOUT = 1200
 #: What the report tells of the tests' engine and images.
 _USED = pytest.StashKey[list[str]]()
 
@@ -48,6 +51,13 @@ def images(engine: Engine, pytestconfig: pytest.Config, tmp_path_factory: pytest
         missing(str(error))
     pytestconfig.stash[_USED] += [str(images)]
     return images
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that making images takes on a busy machine."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(_TIMEOUT))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
