@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 import exporter as package
 from tests import prometheus
+from tests.deploy import kubectl, units
 from tests.processes import RUNNING
 from tests.prometheus import GENERATIONS, MissingError, real_part
 
@@ -31,6 +32,12 @@ def pytest_report_header() -> list[str]:
                 lines.append(f"{program} {generation}: {prometheus.version(path)} ({path})")
             except MissingError as error:
                 lines.append(f"{program} {generation}: {error}")
+    try:
+        path = kubectl.find()
+        lines.append(f"kubectl: kustomize {kubectl.kustomize_version(path)} ({path})")
+    except MissingError as error:
+        lines.append(f"kubectl: {error}")
+    lines.append(f"systemd: {units.systemd_version()}")
     return lines
 
 

@@ -105,7 +105,7 @@ def furnish(folder: Path) -> dict[str, Path]:
 
 
 def _enclosed(program: str) -> list[str]:
-    """Return the beginning of a command of which nothing is left when it ends, whatever happens."""
+    """Return the beginning of a command that leaves no process behind, whatever happens."""
     if Path("/run/systemd/system").is_dir():
         return [program]
     # Without a systemd of its own, the machine has nobody to make a control group of the system, and to clear it away.

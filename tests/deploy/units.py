@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,3 +63,12 @@ class Unit:
     def folder(self) -> str:
         """Where the service keeps what lasts."""
         return f"/var/lib/{self.value('StateDirectory')}"
+
+
+def systemd_version() -> str:
+    """Return the version of this machine's systemd, or that there is none."""
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        return "systemd-analyze is not on PATH"
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603 - found above
+    return printed.partition("\n")[0].removeprefix("systemd ")
