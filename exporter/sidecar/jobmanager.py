@@ -41,6 +41,7 @@ class Section:
     Attributes:
         target: the target's name.
         application: the application's code; empty where the applications could not be discovered.
+        updated_at: when they were read, in seconds since the epoch.
         rows: its runs.
         problem: why they could not be read.
         unreadable: how many more there are that could not be read.
@@ -48,9 +49,16 @@ class Section:
 
     target: str
     application: str
+    updated_at: float
     rows: Sequence[Row] = ()
     problem: str = ""
     unreadable: int = 0
+
+    @property
+    def query(self) -> str:
+        """The query of the page that shows only this."""
+        named = {"target": self.target, "application": self.application}
+        return urlencode({key: value for key, value in named.items() if value})
 
 
 class JobManager:
@@ -86,8 +94,7 @@ class JobManager:
             "jobs.html",
             principal,
             sections=[section for sections in by_target for section in sections],
-            now=self._sidecar.clock(),
-            query=request.url.query,
+            asked=asked,
         )
 
     async def _sections(self, principal: Principal, upstream: Upstream, wanted: str) -> Sequence[Section]:
@@ -95,30 +102,32 @@ class JobManager:
         try:
             codes = await upstream.applications()
         except CockpitError as error:
-            return [Section(name, "", problem=error.detail)]
+            return [Section(name, "", self._sidecar.clock(), problem=error.detail)]
         return await asyncio.gather(
             *(
-                self._section(upstream, code)
+                self._section(principal, upstream, code)
                 for code in codes
                 if wanted in {"", code} and policy.may_view(principal, target=name, application=code)
             )
         )
 
-    async def _section(self, upstream: Upstream, application: str) -> Section:
+    async def _section(self, principal: Principal, upstream: Upstream, application: str) -> Section:
         name = upstream.target.name
         try:
             listing = await upstream.running(application)
         except CockpitError as error:
-            return Section(name, application, problem=error.detail)
-        rows = [self._row(upstream, execution) for execution in listing.rows]
-        return Section(name, application, rows, unreadable=listing.invalid)
+            return Section(name, application, self._sidecar.clock(), problem=error.detail)
+        rows = [self._row(principal, upstream, execution) for execution in listing.rows]
+        return Section(name, application, self._sidecar.clock(), rows, unreadable=listing.invalid)
 
-    def _row(self, upstream: Upstream, execution: Execution) -> Row:
+    def _row(self, principal: Principal, upstream: Upstream, execution: Execution) -> Row:
         name, code, started = upstream.target.name, execution.application, execution.started_at
+        decision = self._sidecar.policy.decide(principal, target=name, application=code, job_name=execution.job_name)
+        may_kill = decision.allowed and ID.fullmatch(execution.id) is not None
         return Row(
             execution=execution,
             running_for=None if started is None else self._sidecar.clock() - started,
-            kill_query=link_query(name, code, execution.id, started) if ID.fullmatch(execution.id) else "",
+            kill_query=link_query(name, code, execution.id, started) if may_kill else "",
             run_url=upstream.run_url(code, execution.job_id),
             job_query=urlencode({"target": name, "application": code, "job": execution.job_id})
             if ID.fullmatch(execution.job_id)
@@ -136,7 +145,9 @@ class JobManager:
             upstream.jobs(asked["application"]), upstream.running(asked["application"])
         )
         job = next((job for job in jobs.rows if job.id == asked["job"]), None)
-        rows = [self._row(upstream, execution) for execution in listing.rows if execution.job_id == asked["job"]]
+        rows = [
+            self._row(principal, upstream, execution) for execution in listing.rows if execution.job_id == asked["job"]
+        ]
         if job is None and not rows:
             raise Told(HTTPStatus.NOT_FOUND, "No such job", "Cockpit lists no job with this id in this application.")
         return self._pages.rendered(
@@ -144,8 +155,7 @@ class JobManager:
             principal,
             job=job,
             asked=asked,
-            section=Section(asked["target"], asked["application"], rows),
+            section=Section(asked["target"], asked["application"], self._sidecar.clock(), rows),
             run_url=upstream.run_url(asked["application"], asked["job"]),
-            now=self._sidecar.clock(),
             query=request.url.query,
         )

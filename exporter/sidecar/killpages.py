@@ -19,7 +19,7 @@ from exporter.sidecar.kills import Kill, Order, Refused
 from exporter.sidecar.outcomes import WORDS
 from exporter.sidecar.pages import Pages, Told
 from exporter.sidecar.pagetoken import TokenRefused, is_nonce, new_nonce
-from exporter.sidecar.parameters import LONGEST_REASON, Form, Link, read_form, read_link, read_page
+from exporter.sidecar.parameters import LONGEST_REASON, Form, Link, link_query, read_form, read_link, read_page
 from exporter.sidecar.sidecar import STATUS_OF
 from exporter.sidecar.subject import Subject, same_start
 
@@ -113,6 +113,7 @@ class KillPages:
             token_lifetime=self._sidecar.settings.timeouts.page_token,
             longest_reason=LONGEST_REASON,
             complaint=complaint,
+            back=self._dashboard_url(shown.link.dashboard) or f"{self._prefix}/",
             now=now,
         )
         if not is_known:
@@ -194,8 +195,16 @@ class KillPages:
             words=WORDS[kill.outcome],
             refresh=_REFRESH if kill.ended_at is None else None,
             dashboard_url=self._dashboard_url(dashboard),
-            now=self._sidecar.clock(),
+            again=self._again(kill, dashboard),
         )
+
+    def _again(self, kill: Kill, dashboard: str) -> str:
+        """Return the address at which to look at a run that was perhaps not killed; empty if that needs no look."""
+        if kill.ended_at is None or kill.outcome not in {"rejected", "unconfirmed", "unknown", "dry_run"}:
+            return ""
+        run = kill.subject
+        query = link_query(run.target, run.application, run.execution_id, run.started_at, dashboard)
+        return f"{self._prefix}/kill?{query}"
 
     def _dashboard_url(self, dashboard: str) -> str:
         grafana = self._sidecar.settings.grafana_url

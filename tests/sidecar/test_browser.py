@@ -100,6 +100,55 @@ def test_keyboard_is_enough_and_scripts_are_not_needed(
     assert "killed" == ended(installation, run)
 
 
+def test_keyboard_order_is_that_of_the_page(browser: Browser, live: Sidecar, run: dict[str, Any]) -> None:
+    """The Tab key leads from the top to the reason, the button that kills, and the way out, in this order."""
+    with person(browser) as context:
+        page = context.new_page()
+        page.goto(live.url + link(run))
+        reached = []
+        for _ in range(6):
+            page.keyboard.press("Tab")
+            focused = page.locator(":focus")
+            reached.append(focused.get_attribute("name") or focused.inner_text())
+    expected = ["Skip to the content", "reason", "Kill this run", "Leave it running", "Job Manager", "Grafana"]
+    assert expected == reached
+
+
+#: The contrast of a text or an edge with what is behind it, as WCAG computes it.
+CONTRAST = """(element, property) => {
+  const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    probe.clearRect(0, 0, 1, 1); probe.fillStyle = colour; probe.fillRect(0, 0, 1, 1);
+    return [...probe.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const front = rgba(getComputedStyle(element)[property]);
+  let behind = element;
+  while (behind && rgba(getComputedStyle(behind).backgroundColor)[3] === 0) behind = behind.parentElement;
+  document.body.style.backgroundColor = "Canvas";
+  const back = rgba(getComputedStyle(behind || document.body).backgroundColor);
+  const [dark, light] = [luminance(front), luminance(back)].sort((a, b) => a - b);
+  return (light + 0.05) / (dark + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_can_be_told_apart(browser: Browser, live: Sidecar, run: dict[str, Any], scheme: Any) -> None:
+    """Text has a contrast of at least 4.5, the edge of a field one of 3, in either colour scheme."""
+    with person(browser, color_scheme=scheme) as context:
+        page = context.new_page()
+        found: dict[str, float] = {}
+        for path, selectors in (("/", ("h1", "a.kill", "td", "summary", "footer a")), (link(run), ("button", "code"))):
+            page.goto(live.url + path)
+            found |= {name: page.locator(name).first.evaluate(CONTRAST, "color") for name in selectors}
+        edge = page.locator("#reason").evaluate(CONTRAST, "borderTopColor")
+    assert {} == {name: contrast for name, contrast in found.items() if contrast < 4.5}
+    assert edge >= 3
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone(browser: Browser, live: Sidecar, run: dict[str, Any], scheme: Any) -> None:
     """No page is wider than a phone, in either colour scheme, and every field has its label."""
@@ -223,6 +272,11 @@ def test_job_manager_leads_to_the_same_page(browser: Browser, live: Sidecar, run
         assert f"/services/jobs/{run['job_id']}/run/async" in row.inner_text()
         row.get_by_role("link", name="Update").click()
         page.wait_for_load_state()
+        page.locator("tr", has_text=run["execution_id"]).get_by_role("link", name="Kill").click()
+        page.wait_for_load_state()
+        page.get_by_role("link", name="Leave it running").click()
+        page.wait_for_load_state()
+        assert "Job Manager" == page.locator("h1").inner_text()
         page.locator("tr", has_text=run["execution_id"]).get_by_role("link", name="Kill").click()
         page.wait_for_load_state()
         page.click("button")

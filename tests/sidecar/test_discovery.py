@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ def discovering(tmp_path: Path, installation: Simulator) -> Iterator[Sidecar]:
 
 def sections(page: httpx.Response) -> list[str]:
     """Return the headings of the Job Manager."""
-    return [part.partition("</h2>")[0] for part in page.text.split("<h2>")[1:]]
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page.text)
 
 
 def test_run_of_a_discovered_application_is_killed(

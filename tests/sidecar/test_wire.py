@@ -97,6 +97,35 @@ class TestKill:
         assert f"/job?target=simulated&amp;application=K7SALES&amp;job={run['job_id']}" in page
         assert "PARALLEL" in job
 
+    def test_each_application_is_updated_by_itself(self, live: Sidecar, run: dict[str, Any]) -> None:
+        """Each target and application tells when it was read, and can be read again alone."""
+        sample = 'dumbella_kill_upstream_duration_seconds_count{operation="executions",target="simulated"}'
+        with live.client() as client:
+            page = client.get("/").text
+            before = live.metric(sample)
+            alone = client.get("/?target=simulated&application=K7SALES").text
+        assert (2, 1, before + 1) == (
+            page.count("Data updated at <time"),
+            alone.count("Data updated at <time"),
+            live.metric(sample),
+        )
+        assert 'href="/?target=simulated&amp;application=M2STOCK"' in page
+        assert (True, True, False) == (
+            run["execution_id"] in alone,
+            '<a href="/">All targets and applications</a>' in alone,
+            "M2STOCK" in alone,
+        )
+
+    def test_job_manager_offers_only_kills_that_are_allowed(
+        self, live: Sidecar, installation: Simulator, run: dict[str, Any]
+    ) -> None:
+        """A run that no rule lets one kill has no link to its kill."""
+        other = installation.control("POST", "run", json={"application": "M2STOCK", "job": "count_stock_0.4"})[0]
+        with live.client() as client:
+            rows = {row.partition("</code>")[0][-36:]: row for row in client.get("/").text.split("<tr>")}
+        assert ("/kill?" in rows[run["execution_id"]], "/kill?" in rows[other["execution_id"]]) == (True, False)
+        assert "Not yours to kill" in rows[other["execution_id"]]
+
     def test_state_page_refreshes_until_final(
         self, live: Sidecar, installation: Simulator, run: dict[str, Any]
     ) -> None:
@@ -478,7 +507,9 @@ class TestFaults:
             installation.switch_faults(fault)
             answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
             assert (state, None) == (final_state(client, answer), ended(installation, run))
-            assert words in client.get(answer.headers["location"]).text
+            page = client.get(answer.headers["location"]).text
+            assert words in page
+            assert "Look at the run again</a>" in page
 
     def test_lost_answer_is_never_called_killed(
         self, live: Sidecar, installation: Simulator, run: dict[str, Any]
