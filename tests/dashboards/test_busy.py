@@ -60,7 +60,7 @@ def view(world: World, prometheus_binary: Path, node: Node, tmp_path_factory: py
             world.north.simulator.finish(execution_id)
         ended = f'increase(dumbella_job_executions_finished_total{{job_id="{loading}", outcome=~"done|error"}}[5m]) > 0'
         poll(lambda: len(prometheus.query(ended)) == 2 * 2)
-        # Increases are extrapolated by up to a scrape, which would count one run of three too many where scrapes are few.
+        # Increases are extrapolated by up to a scrape, which counts one run of three too many where scrapes are few.
         counted = f'count_over_time(dumbella_job_executions_started_total{{job_id="{loading}"}}[5m]) >= 10'
         poll(lambda: len(prometheus.query(counted)) == 2 * 2)
         running = "dumbella_execution_start_timestamp_seconds"
