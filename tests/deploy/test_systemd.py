@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import yaml
 from tests.certificates import Authority
 from tests.deploy.units import COMMAND, PARTS, UNITS, Unit
 from tests.installation import Simulator
+from tests.parts import missing
 from tests.processes import COMMAND as INSTALLED
 from tests.processes import eventually, running
 
@@ -28,10 +28,7 @@ every_unit = pytest.mark.parametrize("name", PARTS)
 def systemd_analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Return what systemd's tool says; without it, skip the test, or under ``CI=true`` fail it."""
     if shutil.which("systemd-analyze") is None:
-        missing = "systemd-analyze is not on PATH; scripts/setup test says how to get it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing("systemd-analyze is not on PATH; scripts/setup test says how to get it")
     command = ["systemd-analyze", "--no-pager", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - found above
 

@@ -17,6 +17,7 @@ import pytest
 from tests.certificates import Authority
 from tests.deploy.kubectl import ROOT
 from tests.deploy.units import COMMAND, PARTS, UNITS
+from tests.parts import missing
 from tests.processes import Process, running
 
 _VARIABLES = {
@@ -50,17 +51,11 @@ Wants=simulator.service dumbella-exporter.service dumbella-sidecar.service trial
 
 def nspawn() -> str:
     """Return systemd's container program; where it cannot be used, skip the test, or under ``CI=true`` fail it."""
-    program = shutil.which("systemd-nspawn")
-    missing = None
     if os.geteuid() != 0:
-        missing = "only root can boot a system"
-    elif program is None:
-        missing = "systemd-nspawn is not on PATH; scripts/setup test says how to get it"
-    if missing is not None and os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    if missing is not None:
-        pytest.skip(missing)
-    assert program is not None
+        missing("only root can boot a system")
+    program = shutil.which("systemd-nspawn")
+    if program is None:
+        missing("systemd-nspawn is not on PATH; scripts/setup test says how to get it")
     return program
 
 

@@ -120,6 +120,7 @@ def _crash() -> dict[str, Any]:
 def _end() -> dict[str, Any]:
     """Stop both, and look at what they leave."""
     _run("systemctl", "stop", *PARTS)
+    _run("journalctl", "--sync")
     return {
         "results": {unit: _shown(unit, "Result", "ActiveState") for unit in PARTS},
         "state": Path("/var/lib/dumbella-exporter/state.json").is_file(),
