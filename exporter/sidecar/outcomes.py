@@ -28,7 +28,7 @@ WORDS: Mapping[Outcome, str] = {
     "unconfirmed": "Unconfirmed: Cockpit accepted the kill, but still lists the run.",
     "rejected": "Rejected: the run was not killed.",
     "unknown": "Unknown: the answer to the kill was lost or told nothing, and the run is still listed.",
-    "unknown_gone": "Unknown: the answer to the kill was lost or told nothing; the run is gone now, for whatever reason.",
+    "unknown_gone": "Unknown: the kill's answer was lost or told nothing; the run is gone now, for whatever reason.",
     "already_finished": "Already finished: the run had ended before it was killed.",
     "stale": "This is not the run that you clicked: it started at another time.",
     "denied": "Denied: nothing was sent.",
