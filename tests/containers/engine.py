@@ -191,3 +191,5 @@ def _started(path: str, folder: Path) -> Iterator[str]:
             yield url
         finally:
             daemon.stop(deadline=_END)
+            # Where the root of the file system is itself a bind mount, the engine leaves the one that it has made.
+            subprocess.run(["umount", f"{home}/data"], capture_output=True, check=False)  # noqa: S603, S607 - its own folder
