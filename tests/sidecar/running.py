@@ -21,6 +21,7 @@ from tests import loopback
 from tests.installation import Simulator
 from tests.loopback import free_port
 from tests.processes import COMMAND, Process, poll, running
+from tests.sidecar.cockpit import Cockpit
 
 PASSWORD = "wonderland"  # noqa: S105 - a user of the tests
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105 - likewise
@@ -157,7 +158,7 @@ def configure(
 @contextlib.contextmanager
 def sidecar(
     folder: Path,
-    simulator: Simulator,
+    simulator: Simulator | Cockpit,
     *,
     mode: str = "live",
     csrf: str = "none",
@@ -167,7 +168,7 @@ def sidecar(
     port: int | None = None,
     target: str = COCKPIT,
 ) -> Iterator[Sidecar]:
-    """Run a sidecar in front of a simulator, until it is ready."""
+    """Run a sidecar in front of a simulator, or of a stand-in, until it is ready."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     kill = f"  mode: {mode}\n  targets: {{simulated: {{bearer_token_file: cockpit-key, csrf: {csrf}}}}}\n"
