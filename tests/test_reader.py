@@ -19,6 +19,7 @@ from exporter.observe import History, State
 from exporter.reader import TargetReader
 from exporter.snapshot import ApplicationView, Running, Snapshot
 from exporter.telemetry import Telemetry
+from tests.processes import DEADLINE
 
 JOBS = "/cockpit/api/rest/application/{}/services/jobs"
 RUN = "6f1b3c52-0000-4000-8000-00000000000{}"
@@ -500,7 +501,7 @@ def test_a_bug_takes_the_target_down_and_not_the_reader(caplog: pytest.LogCaptur
         await subject.reader.read()
         subject.installation.answers[JOBS.format("K7SALES")] = ZeroDivisionError("a bug")
         task = asyncio.create_task(subject.reader.run(offset=1000))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE):
             await subject.reader.first_read.wait()
         assert not subject.up()
         assert subject.reader.report is not None

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.dashboards.files import FOLDER, PROJECT, UIDS, load_all, panels
+from tests.processes import DEADLINE
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the generator has written everything."""
     folder = tmp_path_factory.mktemp("generated")
     command = [sys.executable, "-m", "dashboards", str(folder)]
-    subprocess.run(command, cwd=PROJECT, check=True, timeout=60)  # noqa: S603 - the project's own program
+    subprocess.run(command, cwd=PROJECT, check=True, timeout=DEADLINE)  # noqa: S603 - the project's own program
     return folder
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests import loopback
 from tests.installation import APPLICATIONS, OPENMETRICS, Exporter, Simulator, configuration, exporting
+from tests.processes import poll
 
 PER_SECOND = 20
 SECONDS = 60
@@ -26,6 +27,8 @@ def slow(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """An exporter whose Dumbella takes most of each interval to answer."""
     file = configuration(simulator, tmp_path_factory.mktemp("exporter"), timing="{interval: 2s}")
     with exporting(file) as exporter:
+        # Each page is to tell when both applications were read, even if the first attempt has failed.
+        poll(lambda: len(exporter.metrics().values("dumbella_snapshot_timestamp_seconds", "application")) == 2)
         simulator.switch_faults("slow=1.2")
         yield exporter
         simulator.switch_faults()

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from exporter.server.passwords import PasswordCheck
+from tests.processes import DEADLINE
 
 
 def hashed(password: bytes, cost: int = 4) -> SecretStr:
@@ -176,7 +177,7 @@ def test_password_of_the_stand_in_opens_nothing() -> None:
 
 def test_two_checks_at_a_time() -> None:
     """Of ten logins at once two are checked at a time, none of them in the thread of the event loop."""
-    pair = threading.Barrier(2, timeout=10)
+    pair = threading.Barrier(2, timeout=DEADLINE)
     lock = threading.Lock()
     active, most, threads = 0, 0, set()
 

@@ -11,6 +11,7 @@ import pytest
 
 from exporter.simulator.workspace import Workspace, duration_parameters
 from exporter.simulator.world import Behaviour, Job
+from tests.processes import DEADLINE
 
 JOB = Job("K7SALES", 45728180943727, "load_orders_0.1.zip", behaviour=Behaviour(duration=1.5, exit_code=2))
 
@@ -58,7 +59,7 @@ def test_files_are_laid_out_like_an_exported_talend_job(workspace: Workspace) ->
 def run(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a job's script to its end."""
     command = ["sh", str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)  # noqa: S603 - our script
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)  # noqa: S603 - our script
 
 
 def test_parameters_win_over_the_context(workspace: Workspace) -> None:
