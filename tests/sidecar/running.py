@@ -25,6 +25,7 @@ from tests.sidecar.cockpit import Cockpit
 
 PASSWORD = "wonderland"  # noqa: S105 - a user of the tests
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105 - likewise
+OLD_TOKEN = "an-expired-token-of-the-tests-01"  # noqa: S105 - likewise
 OTHER_TOKEN = "another-token-of-the-tests-01"  # noqa: S105 - likewise
 JOB = "etl_load_0.1"
 PARALLEL_JOB = {
@@ -46,6 +47,7 @@ AUTH = f"""\
     - type: token
       tokens:
         - {{name: ci, sha256: "{hashlib.sha256(TOKEN.encode()).hexdigest()}"}}
+        - {{name: old, sha256: "{hashlib.sha256(OLD_TOKEN.encode()).hexdigest()}", expires: 2024-06-30}}
         - {{name: elsewhere, sha256: "{hashlib.sha256(OTHER_TOKEN.encode()).hexdigest()}", targets: [other]}}
 """
 POLICY = """\

@@ -19,7 +19,17 @@ from exporter.sidecar.outcomes import OUTCOMES
 from tests import loopback
 from tests.installation import Simulator
 from tests.processes import COMMAND, poll
-from tests.sidecar.running import OTHER_TOKEN, TOKEN, Sidecar, begin, ended
+from tests.sidecar.running import (
+    OLD_TOKEN,
+    OTHER_TOKEN,
+    PATIENT,
+    POLICY,
+    TOKEN,
+    Sidecar,
+    begin,
+    ended,
+    sidecar,
+)
 
 DESCRIPTION = Path(api.__file__).with_name("openapi.yaml")
 EXECUTIONS = "/targets/simulated/executions"
@@ -299,6 +309,45 @@ class TestIdempotency:
         assert ({202}, 1) == ({one.status_code for one in answers}, len({one.json()["id"] for one in answers}))
 
 
+class TestLimits:
+    """How often, as programs learn it."""
+
+    def test_429_says_why_and_for_how_long(self, tmp_path: Path, installation: Simulator, run: dict[str, Any]) -> None:
+        """Too many kills, a run that was just killed and too many requests each have their word and their time."""
+        others = begin(installation, 2)
+        narrow = "  limits: {pages_per_minute: 6, kills_per_user_10m: 2}\n" + PATIENT
+        patient = POLICY.replace("cooldown: 0s", "cooldown: 1h")
+        with sidecar(tmp_path, installation, more=narrow, policy=patient) as live, live.api() as client:
+            installation.switch_faults("forbidden@kill")
+            assert "rejected" == kill(client, run).json()["state"]
+            cooled = kill(client, run)
+            assert "rejected" == kill(client, others[0]).json()["state"]
+            limited = kill(client, others[1])
+            hasty = [client.get(EXECUTIONS) for _ in range(3)][-1]
+            outcomes = [
+                live.metric(f'dumbella_kill_requests_total{{outcome="{outcome}",target="simulated"}}')
+                for outcome in ("cooldown", "rate_limited", "rejected")
+            ]
+            denied = [record["outcome"] for record in live.records() if record["stage"] == "denied"]
+        assert [(429, "cooldown"), (429, "rate_limited"), (429, None)] == [
+            (answer.status_code, answer.json().get("outcome")) for answer in (cooled, limited, hasty)
+        ]
+        assert (True, True, True) == (
+            3500 < int(cooled.headers["retry-after"]) <= 3601,
+            500 < int(limited.headers["retry-after"]) <= 601,
+            0 < int(hasty.headers["retry-after"]) <= 61,
+        )
+        assert ([1, 1, 2], ["cooldown", "rate_limited"]) == (outcomes, denied)
+
+    def test_405_is_a_problem(self, client: httpx.Client, run: dict[str, Any]) -> None:
+        """Another method is a problem that names those that there are."""
+        answers = [client.get(f"{EXECUTIONS}/{run['execution_id']}/kill"), client.delete(EXECUTIONS)]
+        assert [(405, 405, "POST"), (405, 405, "GET, HEAD")] == [
+            (answer.status_code, answer.json()["status"], ", ".join(sorted(answer.headers["allow"].split(", "))))
+            for answer in answers
+        ]
+
+
 class TestTokens:
     """Who may call."""
 
@@ -307,6 +356,22 @@ class TestTokens:
         """No token, a wrong one and a password are 401 with a challenge."""
         answer = loopback.get(f"{live.url}/api/v1{EXECUTIONS}", headers=headers)
         assert (401, True) == (answer.status_code, answer.headers["www-authenticate"].startswith("Bearer"))
+
+    def test_expired_token_is_refused(self, live: Sidecar, installation: Simulator, run: dict[str, Any]) -> None:
+        """A token after its last day is a 401 that says so, and kills nothing."""
+        with live.api(OLD_TOKEN) as client:
+            answers = [client.get(EXECUTIONS), kill(client, run)]
+        assert [(401, "The bearer token old has expired, on 2024-06-30.")] * 2 == [
+            (answer.status_code, answer.json()["detail"]) for answer in answers
+        ]
+        assert None is ended(installation, run)
+
+    def test_cookie_and_password_open_no_api(self, live: Sidecar) -> None:
+        """People's logins are for pages: no form of another site could make a browser call the API."""
+        with live.client() as person:
+            assert 200 == person.get("/").status_code
+            answers = [person.get(f"/api/v1{EXECUTIONS}"), person.post(f"/api/v1{EXECUTIONS}/x/kill", json={})]
+        assert [401, 401] == [answer.status_code for answer in answers]
 
     def test_token_sees_its_targets_only(self, live: Sidecar, run: dict[str, Any]) -> None:
         """A token for other targets can neither see nor kill here."""
