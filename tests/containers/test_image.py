@@ -22,6 +22,7 @@ from tests.containers.engine import ROOT, Engine
 from tests.containers.hardened import USER, Container, File, running, volume
 from tests.containers.images import Images, build_exporter
 from tests.installation import Exposition
+from tests.parts import missing
 from tests.processes import eventually, poll
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - only the simulator of the tests accepts it
@@ -290,12 +291,20 @@ class Entry(NamedTuple):
 
 def test_another_build(engine: Engine, images: Images, tmp_path: Path) -> None:
     """Built again from nothing, and by BuildKit, the image has the very same files, bytecode and times included."""
+    _require_buildkit(engine)
     again = build_exporter(
         engine, images.python, "dumbella-exporter:again", "--no-cache", environment={"DOCKER_BUILDKIT": "1"}
     )
     first, second = (_files(engine, image, tmp_path) for image in (images.exporter, again))
     assert {} == {path: (first.get(path), second.get(path)) for path in first.keys() ^ second.keys()}
     assert {} == {path: (first[path], second[path]) for path in first if first[path] != second[path]}
+
+
+def _require_buildkit(engine: Engine) -> None:
+    """Skip the test, or fail it, where ``docker`` lacks the plugin that it needs for BuildKit from version 23 on."""
+    major = int(engine.docker("version", "--format", "{{.Client.Version}}").stdout.split(".")[0])
+    if major >= 23 and engine.docker("buildx", "version", check=False).returncode != 0:
+        missing("docker has no buildx, so that it cannot use BuildKit")
 
 
 def _files(engine: Engine, image: str, folder: Path) -> Mapping[str, Entry]:
