@@ -228,6 +228,29 @@ class TestModes:
         )
         assert ([400, 200], False) == ([elsewhere.status_code, monitored.status_code], "unwise" in process.log)
 
+    def test_viewers_may_look(self, tmp_path: Path, installation: Simulator) -> None:
+        """With view.min_role people may see lists whom the policy allows nothing; they are offered no kill."""
+        run = begin(installation)[0]
+        with grafana(abc=User(login="victor", roles=((1, "Viewer"),))) as stand_in:
+            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}', min_role: Viewer}}]\n"
+            more = f"  view: {{min_role: Viewer}}\n{WIDE}{PATIENT}"
+            policy = '  policy: [{name: editors, effect: allow, principals: ["role:Editor"]}]\n'
+            with (
+                sidecar(tmp_path, installation, auth=auth, policy=policy, more=more) as live,
+                live.browser(cookies={"grafana_session": "abc"}) as client,
+            ):
+                page, confirmation = client.get("/"), client.get(link(run))
+        assert (200, True, False) == (page.status_code, run["execution_id"] in page.text, "/kill?" in page.text)
+        assert (403, True) == (confirmation.status_code, "You may not kill this job." in confirmation.text)
+
+    def test_failed_logins_do_not_fill_the_disk(self, tmp_path: Path, installation: Simulator) -> None:
+        """Of many failed logins sixty a minute are on record; the metric counts them all."""
+        with sidecar(tmp_path, installation) as live, loopback.client(base_url=live.url) as client:
+            statuses = {client.get("/", headers={"authorization": "Basic bm9ib2R5Og=="}).status_code for _ in range(70)}
+            stages = [record["stage"] for record in live.records()]
+            assert 70 == live.metric('dumbella_kill_auth_total{provider="basic",result="rejected"}')
+        assert ({401}, 60) == (statuses, stages.count("auth_failure"))
+
     def test_reason_is_asked_for_again(self, tmp_path: Path, installation: Simulator) -> None:
         """Where a rule wants a reason, a form without one comes back with 422, and works when it is given."""
         run = begin(installation)[0]
