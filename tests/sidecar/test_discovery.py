@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.installation import Simulator
+from tests.processes import poll
 from tests.sidecar.running import Sidecar, begin, confirm, ended, final_state, link, sidecar
 
 #: App Composer answers below the root, and tells its applications.
@@ -60,7 +61,7 @@ def test_program_kills_in_a_discovered_application(
         assert "K7SALES" == client.get(place).json()["application"]
         answer = client.post(f"{place}/kill", json={"expected_started_at": started, "reason": "hangs"})
     assert 202 == answer.status_code, answer.text
-    assert "killed" == ended(installation, run)
+    assert "killed" == poll(lambda: ended(installation, run))
 
 
 def test_application_that_vanished_is_no_riddle(

@@ -16,6 +16,7 @@ from tests.installation import Simulator
 from tests.processes import poll
 from tests.sidecar.running import (
     JOB,
+    PARALLEL_JOB,
     PASSWORD,
     SAME_ORIGIN,
     TOKEN,
@@ -82,6 +83,42 @@ class TestKill:
             if words not in page
         ]
         assert "next waiting run" not in page
+
+    def test_next_run_of_a_sequential_job_starts(self, live: Sidecar, installation: Simulator) -> None:
+        """The page says what becomes of the runs that wait, which is what happens; a waiting one can be killed, too."""
+        installation.control("POST", "jobs", json={**PARALLEL_JOB, "name": "etl_queue_0.1", "mode": "SEQUENTIAL"})
+        wanted = {"application": "K7SALES", "job": "etl_queue_0.1", "duration": 300, "count": 3}
+        first, second, third = installation.control("POST", "run", json=wanted)
+
+        def started(run: dict[str, Any]) -> dict[str, Any]:
+            """Wait until a run has a process, and return it as the simulator describes it."""
+            state = poll(
+                lambda: [
+                    one
+                    for one in installation.control("GET", "state")["running"]
+                    if one["execution_id"] == run["execution_id"] and one["pid"]
+                ]
+            )
+            found: dict[str, Any] = state[0]
+            return found
+
+        shown = link(started(first))
+        # This one lists what waits.
+        installation.control("PUT", "dialect", json={"dialect": "nested"})
+        try:
+            with live.client() as client:
+                waiting = client.get(link({**third, "started_at": 0}, started=""))
+                assert "<dt>Started</dt><dd>unknown</dd>" in waiting.text
+                answer = client.post("/kill", data={**form(waiting), "reason": ""}, headers=SAME_ORIGIN)
+                assert "confirmed" == final_state(client, answer)
+                page = client.get(shown)
+                assert "The job is sequential: its next waiting run will start." in page.text
+                answer = client.post("/kill", data={**form(page), "reason": ""}, headers=SAME_ORIGIN)
+                assert "confirmed" == final_state(client, answer)
+        finally:
+            installation.control("PUT", "dialect", json={"dialect": "default"})
+        assert started(second)["pid"]
+        assert {"killed"} == {ended(installation, run) for run in (first, third)}
 
     def test_job_manager_lists_runs(self, live: Sidecar, installation: Simulator, run: dict[str, Any]) -> None:
         """The Job Manager has a row per run with its kill link, its run address and its update."""
