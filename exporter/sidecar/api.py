@@ -251,12 +251,6 @@ class Api:
                 order(Subject(target, "", execution, "", "", asked.expected_started_at)), Refused("already_finished")
             )
             raise self._finished(principal, target, execution, asked.expected_started_at)
-        upstream = self._sidecar.upstreams[live.target]
-        job = await upstream.job(live.application, live.job_id)
-        if job is not None and job.job_type == "SERVICE":
-            service = Refused("denied", "Service jobs are stopped in Cockpit; they are never killed.")
-            await self._kills.refuse(order(live), service)
-            raise service
         shown = replace(live, started_at=asked.expected_started_at)
         # The caller knows the second; where it fits, the run is the one that is listed.
         return await self._kills.submit(order(live if live.started_second == shown.started_second else shown))

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from exporter.model import Execution, Job
 from exporter.sidecar.guard import is_own_form, request_id, source
 from exporter.sidecar.identity import Principal
-from exporter.sidecar.kills import Kill, Order, Refused
+from exporter.sidecar.kills import SERVICES_STAY, Kill, Order, Refused
 from exporter.sidecar.outcomes import WORDS
 from exporter.sidecar.pages import Pages, Told
 from exporter.sidecar.pagetoken import TokenRefused, is_nonce, new_nonce
@@ -77,7 +77,7 @@ class KillPages:
         if not isinstance(jobs, BaseException):
             job = next((job for job in jobs.rows if job.id == live.job_id), None)
         if job is not None and job.job_type == "SERVICE":
-            raise Told(HTTPStatus.FORBIDDEN, "A service", "Service jobs are stopped in Cockpit; they are never killed.")
+            raise Told(HTTPStatus.FORBIDDEN, "A service", SERVICES_STAY)
         return self._confirmation(request, principal, _Shown(link, live, job))
 
     def _confirmation(self, request: Request, principal: Principal, shown: _Shown, complaint: str = "") -> Response:

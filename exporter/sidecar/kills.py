@@ -36,6 +36,8 @@ Mode = Literal["dry_run", "live"]
 
 #: Seconds between two looks at whether a killed run is gone.
 POLL_INTERVAL = 0.5
+#: Why a run of a service job is left alone.
+SERVICES_STAY = "Service jobs are stopped in Cockpit; they are never killed."
 #: Ended kills that are remembered for their pages.
 _REMEMBERED = 1000
 
@@ -48,6 +50,13 @@ class Cockpit(Protocol):
 
         Raises:
             CockpitError: they cannot be read.
+        """
+
+    async def services(self, application: str) -> frozenset[str]:
+        """Return the ids of the service jobs, as they were listed last.
+
+        Raises:
+            CockpitError: they were never listed, and cannot be now.
         """
 
     async def kill(self, subject: Subject) -> KillAnswer:
@@ -256,7 +265,7 @@ class Kills:
 
         Raises:
             Refused: nothing was sent.
-            CockpitError: the running executions cannot be read, and nothing was sent.
+            CockpitError: running executions or jobs cannot be read, and nothing was sent.
             Stopping: the sidecar is about to end.
         """
         if self._stopping:
@@ -288,12 +297,17 @@ class Kills:
             is_ongoing = known is not None and (known.ended_tick is None or known.ended_tick > arrived)
             if known is not None and is_ongoing and self._is_dry(order, known.decision) == (known.mode == "dry_run"):
                 return self._joined(order, known)
-            listing = await self._cockpits[key.target].running(key.application)
+            cockpit = self._cockpits[key.target]
+            listing, services = await asyncio.gather(
+                cockpit.running(key.application), cockpit.services(key.application)
+            )
             live = self._find(listing, order.subject)
             if live is None:
                 if known is not None:
                     return self._joined(order, known)
                 raise Refused("already_finished")
+            if live.job_id in services:
+                raise Refused("denied", SERVICES_STAY)
             return await self._begin(order, live)
 
     def _same_run(self, order: Order) -> Kill | None:

@@ -83,6 +83,7 @@ class Upstream:
         self._kill = KillCall(self.target, profile, csrf=own.csrf)
         self._running: dict[str, Fresh[Listing[Execution]]] = {}
         self._jobs: dict[str, Fresh[Listing[Job]]] = {}
+        self._services: dict[str, frozenset[str]] = {}
         self._applications: tuple[str, ...] = ()
         self._applications_until = 0.0
 
@@ -148,15 +149,23 @@ class Upstream:
         """
         if application not in self._jobs:
             self._jobs[application] = Fresh(lambda: self._client.jobs(application, self._deadline(self._timeouts.read)))
-        return await self._jobs[application].get()
+        listing = await self._jobs[application].get()
+        self._services[application] = frozenset(job.id for job in listing.rows if job.job_type == "SERVICE")
+        return listing
 
-    async def job(self, application: str, job_id: str) -> Job | None:
-        """Return a job, or ``None`` if it is not listed or the list cannot be read."""
+    async def services(self, application: str) -> frozenset[str]:
+        """Return the ids of the service jobs, as they were listed last.
+
+        Raises:
+            CockpitError: they were never listed, and cannot be now.
+        """
         try:
-            listing = await self.jobs(application)
+            await self.jobs(application)
         except CockpitError:
-            return None
-        return next((job for job in listing.rows if job.id == job_id), None)
+            # What a job is hardly ever changes; a list that fails must not protect a run that hangs.
+            if application not in self._services:
+                raise
+        return self._services[application]
 
     async def kill(self, subject: Subject) -> KillAnswer:
         """Send the kill of an execution, once."""

@@ -137,6 +137,7 @@ class FakeCockpit:
         self.runs: dict[str, Execution] = {}
         self.answer = "accepted"
         self.readable = True
+        self.services_listed: frozenset[str] = frozenset()
         self.sent: list[Subject] = []
         self.accepted: set[Subject] = set()
         self.under_way: list[str] = []
@@ -157,6 +158,10 @@ class FakeCockpit:
             raise ConnectFailed("refused")
         rows = tuple(run for run in self.runs.values() if run.application == application)
         return Listing(rows, len(rows))
+
+    async def services(self, _: str) -> frozenset[str]:
+        """Return the ids of the service jobs."""
+        return self.services_listed
 
     async def kill(self, subject: Subject) -> KillAnswer:
         """Kill a run the way ``answer`` says; every kill must have its own intent on record."""

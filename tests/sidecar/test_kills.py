@@ -169,6 +169,17 @@ class TestRefusals:
 
         play(scene)
 
+    def test_run_of_a_service_is_left_alone(self) -> None:
+        """A job that turned out to be a service after the page was shown is not killed, whatever the policy says."""
+
+        async def scene(world: World) -> None:
+            world.cockpit.services_listed = frozenset({world.run.job_id})
+            refused = await world.refused()
+            assert ("denied", []) == (refused.outcome, world.cockpit.sent)
+            assert [("denied", "denied")] == world.audit.stages()
+
+        play(scene)
+
     def test_young_run_is_left_alone(self) -> None:
         """A rule's least age holds, and a run without a start is of no age."""
 
