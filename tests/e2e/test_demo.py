@@ -103,6 +103,32 @@ def path_without_prometheus(tmp_path: Path) -> str:
     return str(tools)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo with Prometheus and Alertmanager that goes on while others are tried, until it has shown everything."""
+    binaries = [real_part(program, "2.x").parent for program in ("alertmanager", "prometheus")]
+    path = ":".join([*map(str, binaries), os.environ["PATH"]])
+    with demonstrating(tmp_path_factory.mktemp("demo"), path=path) as demo:
+        yield demo
+
+
+def test_a_newcomer_kills_a_real_process(whole: Demo) -> None:
+    """From the demo's Job Manager, a link and a form end a run whose process is then gone."""
+    simulator = whole.simulator
+    asked = {"application": "K7SALES", "job": "sync_customers_2.1", "duration": None}
+    (run,) = simulator.control("POST", "run", json=asked)
+    link = re.compile(rf'href="(/kill\?[^"]*{run["execution_id"]}[^"]*)"')
+    with loopback.client(base_url=whole.url("sidecar")) as client:
+        # A person who looked more often would be turned away.
+        found = poll(lambda: link.search(client.get("/").text), every=2)
+        page = client.get(html.unescape(found[1]))
+        fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page.text)}
+        answer = client.post("/kill", data={**fields, "reason": ""}, headers={"sec-fetch-site": "same-origin"})
+        poll(lambda: "Confirmed" in client.get(answer.headers["location"]).text, every=2)
+    history = simulator.control("GET", "history")
+    assert ["killed"] == [each["outcome"] for each in history if each["execution_id"] == run["execution_id"]]
+
+
 def test_metrics_agree_with_the_simulator_and_arrive_in_prometheus(
     tmp_path: Path, path_with_each_prometheus: str
 ) -> None:
@@ -132,63 +158,6 @@ def test_metrics_agree_with_the_simulator_and_arrive_in_prometheus(
         assert demo.process.stop(signal.SIGINT) == 0
         assert demo.left() == {}
         assert not folder.exists()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo with Prometheus and Alertmanager that the tests share which leave it as it is."""
-    binaries = [real_part(program, "2.x").parent for program in ("alertmanager", "prometheus")]
-    path = ":".join([*map(str, binaries), os.environ["PATH"]])
-    with demonstrating(tmp_path_factory.mktemp("demo"), path=path) as demo:
-        yield demo
-
-
-def test_a_newcomer_kills_a_real_process(whole: Demo) -> None:
-    """From the demo's Job Manager, a link and a form end a run whose process is then gone."""
-    simulator = whole.simulator
-    asked = {"application": "K7SALES", "job": "sync_customers_2.1", "duration": None}
-    (run,) = simulator.control("POST", "run", json=asked)
-    link = re.compile(rf'href="(/kill\?[^"]*{run["execution_id"]}[^"]*)"')
-    with loopback.client(base_url=whole.url("sidecar")) as client:
-        # A person who looked more often would be turned away.
-        found = poll(lambda: link.search(client.get("/").text), every=2)
-        page = client.get(html.unescape(found[1]))
-        fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', page.text)}
-        answer = client.post("/kill", data={**fields, "reason": ""}, headers={"sec-fetch-site": "same-origin"})
-        poll(lambda: "Confirmed" in client.get(answer.headers["location"]).text, every=2)
-    history = simulator.control("GET", "history")
-    assert ["killed"] == [each["outcome"] for each in history if each["execution_id"] == run["execution_id"]]
-
-
-def test_alerts_fire(whole: Demo) -> None:
-    """The shipped rules fire in the demo's Prometheus, and its Alertmanager routes them as the shipped example does."""
-    prometheus = Prometheus(whole.url("Prometheus"))
-    alertmanager = whole.url("Alertmanager")
-    firing = 'ALERTS{alertname="DumbellaExecutionFailed",alertstate="firing",job_name="refresh_prices_1.0"}'
-    poll(lambda: prometheus.query(firing), deadline=LONG)
-
-    def routed() -> list[str]:
-        alerts = loopback.get(f"{alertmanager}/api/v2/alerts").json()
-        return [
-            receiver["name"]
-            for alert in alerts
-            if alert["labels"]["alertname"] == "DumbellaExecutionFailed"
-            for receiver in alert["receivers"]
-        ]
-
-    assert {"operations"} == set(poll(routed))
-
-
-def test_every_query_of_the_tour_shows_something(whole: Demo) -> None:
-    """Each query that the demo suggests has a result soon."""
-    prometheus = Prometheus(whole.url("Prometheus"))
-    queries = re.findall(r"^    (.+)$", whole.process.stdout, re.MULTILINE)
-    assert len(queries) == 9
-
-    def all_answered() -> None:
-        assert [query for query in queries if not prometheus.query(query)] == []
-
-    eventually(all_answered, deadline=LONG)
 
 
 def test_without_prometheus_the_demo_says_so(tmp_path: Path, path_without_prometheus: str) -> None:
@@ -247,3 +216,34 @@ def test_a_prometheus_beside_the_demo_is_left_alone(tmp_path: Path, path_with_pr
             assert url != f"http://{address}"
             assert Prometheus(url).query("dumbella_up")
             assert f"cannot listen on {address}" in process.stdout
+
+
+def test_alerts_fire(whole: Demo) -> None:
+    """The shipped rules fire in the demo's Prometheus, and its Alertmanager routes them as the shipped example does."""
+    prometheus = Prometheus(whole.url("Prometheus"))
+    alertmanager = whole.url("Alertmanager")
+    firing = 'ALERTS{alertname="DumbellaExecutionFailed",alertstate="firing",job_name="refresh_prices_1.0"}'
+    poll(lambda: prometheus.query(firing), deadline=LONG)
+
+    def routed() -> list[str]:
+        alerts = loopback.get(f"{alertmanager}/api/v2/alerts").json()
+        return [
+            receiver["name"]
+            for alert in alerts
+            if alert["labels"]["alertname"] == "DumbellaExecutionFailed"
+            for receiver in alert["receivers"]
+        ]
+
+    assert {"operations"} == set(poll(routed))
+
+
+def test_every_query_of_the_tour_shows_something(whole: Demo) -> None:
+    """Each query that the demo suggests has a result soon."""
+    prometheus = Prometheus(whole.url("Prometheus"))
+    queries = re.findall(r"^    (.+)$", whole.process.stdout, re.MULTILINE)
+    assert len(queries) == 9
+
+    def all_answered() -> None:
+        assert [query for query in queries if not prometheus.query(query)] == []
+
+    eventually(all_answered, deadline=LONG)
