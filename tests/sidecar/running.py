@@ -20,7 +20,7 @@ import httpx
 from tests import loopback
 from tests.installation import Simulator
 from tests.loopback import free_port
-from tests.processes import COMMAND, Process, poll, running
+from tests.processes import COMMAND, DEADLINE, Process, poll, running
 from tests.sidecar.cockpit import Cockpit
 
 PASSWORD = "wonderland"  # noqa: S105 - a user of the tests
@@ -241,7 +241,7 @@ def final_state(client: httpx.Client, answer: httpx.Response) -> str:
 
 def say(port: int, lines: Sequence[str], body: bytes = b"") -> tuple[int, str]:
     """Send a request exactly as written, and return status and answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         answer = b""
         while chunk := connection.recv(65536):

@@ -46,7 +46,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, installation: Simulator, stan
 def _sidecar(
     folder: Path, installation: Simulator, stand_in: Grafana, more: str = PATIENT, port: int | None = None
 ) -> Iterator[Sidecar]:
-    auth = f"  auth: [{{type: grafana, url: '{stand_in.url}'}}]\n  grafana_url: {stand_in.url}\n"
+    auth = f"  auth: [{{type: grafana, url: '{stand_in.url}', timeout: 1m}}]\n  grafana_url: {stand_in.url}\n"
     with sidecar(folder, installation, auth=auth, policy=POLICY, more=WIDE + more, port=port) as running:
         yield running
 

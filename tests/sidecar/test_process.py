@@ -206,7 +206,7 @@ class TestModes:
         port = free_port()
         url = f"http://localhost:{port}"
         with grafana(abc=User(roles=((1, "Admin"),))) as stand_in:
-            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}'}}]\n  grafana_url: http://localhost:3000\n"
+            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}', timeout: 1m}}]\n  grafana_url: http://localhost:3000\n"
             policy = '  policy: [{name: editors, effect: allow, principals: ["role:Editor", "role:Admin"]}]\n'
             kill = f"  mode: live\n{TARGETS}{auth}{policy}"
             files = configure(tmp_path, url, installation.url, installation.token, kill, web=False)
@@ -232,7 +232,7 @@ class TestModes:
         """With view.min_role people may see lists whom the policy allows nothing; they are offered no kill."""
         run = begin(installation)[0]
         with grafana(abc=User(login="victor", roles=((1, "Viewer"),))) as stand_in:
-            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}', min_role: Viewer}}]\n"
+            auth = f"  auth: [{{type: grafana, url: '{stand_in.url}', min_role: Viewer, timeout: 1m}}]\n"
             more = f"  view: {{min_role: Viewer}}\n{WIDE}{PATIENT}"
             policy = '  policy: [{name: editors, effect: allow, principals: ["role:Editor"]}]\n'
             with (
@@ -242,6 +242,19 @@ class TestModes:
                 page, confirmation = client.get("/"), client.get(link(run))
         assert (200, True, False) == (page.status_code, run["execution_id"] in page.text, "/kill?" in page.text)
         assert (403, True) == (confirmation.status_code, "You may not kill this job." in confirmation.text)
+
+    def test_jobs_that_were_never_read_are_not_killed(self, tmp_path: Path, installation: Simulator) -> None:
+        """Until it is known which jobs are services nothing is killed; afterwards the list may fail."""
+        runs = begin(installation, 2)
+        installation.switch_faults("server_error@jobs")
+        with sidecar(tmp_path, installation) as live, live.client() as client:
+            answer = confirm(client, runs[0])
+            assert (502, True, []) == (answer.status_code, "Nothing was sent." in answer.text, live.stages())
+            installation.switch_faults()
+            assert "confirmed" == final_state(client, confirm(client, runs[0]))
+            installation.switch_faults("server_error@jobs")
+            assert "confirmed" == final_state(client, confirm(client, runs[1]))
+        assert ["killed", "killed"] == [ended(installation, run) for run in runs]
 
     def test_failed_logins_do_not_fill_the_disk(self, tmp_path: Path, installation: Simulator) -> None:
         """Of many failed logins sixty a minute are on record; the metric counts them all."""

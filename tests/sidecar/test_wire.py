@@ -631,7 +631,7 @@ class TestFaults:
             fields = {**form(poll(lambda: _shown(client, run))), "reason": ""}
             installation.switch_faults("hang@kill")
             before = len(hasty.records())
-            answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
+            answer = poll(lambda: _accepted(client, fields))
             assert ("unknown", None) == (final_state(client, answer), ended(installation, run))
         result = next(record for record in hasty.records()[before:] if record["stage"] == "result")
         assert None is result["upstream"]["status"]
@@ -699,6 +699,12 @@ def _shown(client: httpx.Client, run: dict[str, Any]) -> httpx.Response | None:
     """Return the confirmation page of a run, or ``None`` while Cockpit seems slow."""
     page = client.get(link(run))
     return page if page.status_code == 200 else None
+
+
+def _accepted(client: httpx.Client, fields: dict[str, str]) -> httpx.Response | None:
+    """Return the answer to a form, or ``None`` while Cockpit's list seems slow and nothing was sent."""
+    answer = client.post("/kill", data=fields, headers=SAME_ORIGIN)
+    return None if answer.status_code == 504 else answer
 
 
 def _job_query(run: dict[str, Any]) -> str:

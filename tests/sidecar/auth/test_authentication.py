@@ -126,7 +126,7 @@ def test_bad_credential_decides_too(web: WebConfigFile) -> None:
 def test_all_four_together(web: WebConfigFile) -> None:
     """Each provider finds its own credential and leaves the others' alone."""
     with grafana(abc=User()) as stand_in:
-        section = kill(GrafanaAuth(type="grafana", url=stand_in.url), PROXY, BASIC, TOKEN)
+        section = kill(GrafanaAuth(type="grafana", url=stand_in.url, timeout=60.0), PROXY, BASIC, TOKEN)
         found = [person(section, request(*headers), web) for headers in ((COOKIE,), PROXY_HEADERS, (BASIC_HEADER,))]
     assert ["grafana", "proxy", "basic"] == [principal.provider for principal in found]
     assert ["7", "bob", "carol"] == [principal.id for principal in found]
@@ -171,7 +171,7 @@ def test_decisions_are_counted(web: WebConfigFile) -> None:
     """Every decision is told once, with its provider."""
     seen: list[tuple[str, Result]] = []
     with grafana(abc=User(), xyz=User(roles=((1, "Viewer"),))) as stand_in:
-        section = kill(GrafanaAuth(type="grafana", url=stand_in.url), PROXY, BASIC)
+        section = kill(GrafanaAuth(type="grafana", url=stand_in.url, timeout=60.0), PROXY, BASIC)
         person(section, request(*PROXY_HEADERS), web, seen)
         for asked in (request(), request(WRONG_BASIC_HEADER), request(("Cookie", "grafana_session=xyz"))):
             with pytest.raises(AuthFailed):
