@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from exporter.secret import no_password
+
 _LARGEST_PORT = 65535
 
 
@@ -49,16 +51,11 @@ def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | N
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if cert_file is not None:
-            context.load_cert_chain(cert_file, key_file, password=_no_password)
+            context.load_cert_chain(cert_file, key_file, password=no_password)
     except OSError as error:
         files = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file is not None)
         raise ValueError(f"{files} cannot be used: {error.strerror or error}") from None
     return context
-
-
-def _no_password() -> str:
-    # Without this, OpenSSL asks on the terminal for the password of an encrypted key.
-    raise ValueError("the key is encrypted; expected one without a password")
 
 
 async def ask(url: httpx.URL, *, within: float, context: ssl.SSLContext, server_name: str | None = None) -> None:

@@ -45,3 +45,12 @@ class SecretFile:
 
     def __repr__(self) -> str:
         return f"SecretFile({str(self.path)!r})"
+
+
+def no_password() -> str:
+    """Refuse a private key that is encrypted; without an answer, OpenSSL would ask on the terminal for its password.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError("the key is encrypted; expected one without a password")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporter.cockpit.errors import TLSFailed
 from exporter.config import Tls
+from exporter.secret import no_password
 
 _Identity = tuple[int, int, int, int]
 
@@ -61,12 +62,7 @@ class TlsContext:
         if self._tls.ca_file is not None:
             context.load_verify_locations(cafile=self._tls.ca_file)
         if self._tls.cert_file is not None:
-            context.load_cert_chain(self._tls.cert_file, self._tls.key_file, password=_no_password)
-
-
-def _no_password() -> str:
-    # Without this, OpenSSL asks on the terminal for the password of an encrypted key.
-    raise ValueError("the key is encrypted; expected one without a password")
+            context.load_cert_chain(self._tls.cert_file, self._tls.key_file, password=no_password)
 
 
 def _identity(path: Path) -> _Identity:

@@ -12,7 +12,7 @@ from exporter.config.file import Config, Expectation
 from exporter.config.killadvice import unwise_kill
 from exporter.config.problems import Place, Problem, described
 from exporter.config.target import Target
-from exporter.config.values import is_loopback
+from exporter.config.values import is_exposed
 
 
 def warnings(config: Config, today: dt.date | None = None) -> list[str]:
@@ -61,7 +61,7 @@ def _unwritable(place: Place, path: Path) -> Iterator[Problem]:
 
 
 def _unwise_target(target: Target, place: Place) -> Iterator[Problem]:
-    if target.auth.configured and target.url.startswith("http:") and not is_loopback(target.url):
+    if target.auth.configured and is_exposed(target.url):
         yield Problem((*place, "url"), "sends the credential over plain http, expected https off this machine")
     if target.tls.insecure_skip_verify:
         meaning = "lets anyone in between read the credential, expected tls.ca_file instead"
@@ -74,17 +74,13 @@ def _unwise_expectation(config: Config, rule: Expectation, place: Place) -> Iter
         yield Problem(
             (*place, "target"), f"{described(rule.target)} matches no target, expected the name of one or a glob"
         )
-    elif not any(_has_application(target, rule.application) for target in matched):
+    elif not any(target.may_have((rule.application,)) for target in matched):
         meaning = f"{described(rule.application)} matches no application of these targets, expected a code or a glob"
         yield Problem((*place, "application"), meaning)
     blind = [target.name for target in matched if target.results is None]
     if rule.success_every is not None and blind:
         meaning = f"counts any end as a success on {', '.join(blind)}, expected results.url there to tell outcomes"
         yield Problem((*place, "success_every"), meaning)
-
-
-def _has_application(target: Target, glob: str) -> bool:
-    return target.applications == "discover" or any(fnmatch.fnmatchcase(code, glob) for code in target.applications)
 
 
 def _used_profiles(config: Config) -> set[str]:

@@ -23,6 +23,11 @@ _TEXTS = TypeAdapter(tuple[Text, ...])
 Globs = Annotated[tuple[str, ...], PlainValidator(_globs)]
 
 
+def matches(name: str, globs: Iterable[str]) -> bool:
+    """Tell whether a whole name matches any of the globs."""
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
 def any_of(globs: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern with a group for each glob: ``lastindex`` tells the first that matches; none never matches."""
     return re.compile("|".join(f"({fnmatch.translate(glob)})" for glob in globs) or r"(?!)")

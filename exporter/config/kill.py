@@ -44,6 +44,7 @@ from exporter.config.values import (
     Reading,
     Text,
     Url,
+    is_exposed,
     is_loopback,
 )
 from exporter.secret import SecretFile
@@ -417,7 +418,7 @@ class Kill(Section):
     @field_validator("public_url")
     @classmethod
     def _encrypted(cls, url: str) -> str:
-        if url.startswith("http:") and not is_loopback(url):
+        if is_exposed(url):
             raise ValueError("is plain http off this machine, expected an https address")
         return url
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from exporter.config.globs import matches
 from exporter.config.kill import ROLES, Kill, PrincipalName, Rule, TokenAuth
 from exporter.config.problems import Place, Problem, described
 from exporter.config.target import Target
-from exporter.config.values import is_loopback
+from exporter.config.values import is_exposed
 
 #: Which kinds of principals each provider knows.
 _KINDS: Mapping[str, Collection[str]] = {
@@ -64,7 +65,7 @@ def _providers(kill: Kill, today: dt.date) -> Iterator[Problem]:
 
 def _credential(kill: Kill, target: Target) -> Iterator[Problem]:
     own = kill.targets[target.name]
-    if target.url.startswith("http:") and not is_loopback(target.url) and (own.configured or target.auth.configured):
+    if is_exposed(target.url) and (own.configured or target.auth.configured):
         meaning = "sends the credential that may kill over plain http, expected https in the target's url"
         yield Problem(("targets", target.name), meaning)
     if target.auth.configured and not own.configured:
@@ -89,13 +90,10 @@ def _policy(kill: Kill, served: Sequence[Target]) -> Iterator[Problem]:
 
 
 def _matches_nothing(rule: Rule, served: Sequence[Target], place: Place) -> Iterator[Problem]:
-    matched = [target for target in served if _matches(target.name, rule.targets)]
+    matched = [target for target in served if matches(target.name, rule.targets)]
     if not matched:
         yield Problem((*place, "targets"), "match none of kill.targets, expected the name of one or a glob")
-    elif not any(
-        target.applications == "discover" or any(_matches(code, rule.applications) for code in target.applications)
-        for target in matched
-    ):
+    elif not any(target.may_have(rule.applications) for target in matched):
         meaning = "match no application of these targets, expected a code or a glob"
         yield Problem((*place, "applications"), meaning)
 
@@ -146,7 +144,3 @@ def _provider_of(kind: str, kill: Kill) -> str:
     With several providers of people, such principals are refused.
     """
     return "token" if kind == "token" else "".join(kill.personal_providers[:1])
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from exporter.config.document import kind
-from exporter.config.globs import Globs, any_of
+from exporter.config.globs import Globs, any_of, matches
 from exporter.config.problems import described
 from exporter.config.section import Section
 from exporter.config.values import (
@@ -231,3 +232,7 @@ class Target(Section):
         if isinstance(info.context, Reading):
             info.context.target = info.data.get("name", "")
         return validate(auth)
+
+    def may_have(self, applications: Sequence[str]) -> bool:
+        """Tell whether any of its applications may match one of these globs; of those that are discovered, any may."""
+        return self.applications == "discover" or any(matches(code, applications) for code in self.applications)

@@ -251,6 +251,11 @@ def _split(text: str, *, schemes: tuple[str, ...], example: str) -> SplitResult:
     return parts
 
 
+def is_exposed(url: str) -> bool:
+    """Tell whether anyone on the way can read what is sent to an address: plain http that leaves this machine."""
+    return url.startswith("http:") and not is_loopback(url)
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether an address stays on this machine."""
     host = urlsplit(url).hostname or ""
