@@ -257,13 +257,9 @@ class Api:
 
     def _finished(self, principal: Principal, target: str, execution: str, started_at: float | None) -> Problem:
         """Return the answer about a run that is over, with the way to its kill where there was one."""
-        kill = self._kills.latest(target, execution, started_at)
-        place = f"{self._base}/kills/{kill.id}" if kill is not None and self._may_view(principal, kill) else ""
+        kill = self._sidecar.shown_to(principal, self._kills.latest(target, execution, started_at))
+        place = "" if kill is None else f"{self._base}/kills/{kill.id}"
         return Problem(HTTPStatus.NOT_FOUND, WORDS["already_finished"], outcome="already_finished", kill=place)
-
-    def _may_view(self, principal: Principal, kill: Kill) -> bool:
-        subject = kill.subject
-        return self._sidecar.policy.may_view(principal, target=subject.target, application=subject.application)
 
     def _already(self, principal: Principal, key: str, asked: tuple[object, ...]) -> Kill | None:
         remembered = self._keys.get((principal.id, key)) if key else None
@@ -282,8 +278,8 @@ class Api:
     async def _state(self, request: Request) -> Response:
         principal = await self._sidecar.program(request)
         read_page(request.url.query, ())
-        kill = self._kills.get(request.path_params["kill_id"])
-        if kill is None or not self._may_view(principal, kill):
+        kill = self._sidecar.shown_to(principal, self._kills.get(request.path_params["kill_id"]))
+        if kill is None:
             raise Problem(HTTPStatus.NOT_FOUND, "This sidecar knows no such kill (any more).")
         return json_response(_kill(kill))
 

@@ -164,18 +164,14 @@ class KillPages:
         if listed:
             sentence = "This is not the run that you clicked: another one has its id now. Look at the list again."
             raise Told(HTTPStatus.CONFLICT, "Not the run you clicked", sentence)
-        kill = self._sidecar.kills.latest(link.target, link.execution, link.started)
-        known = kill is not None and self._may_view(principal, kill)
+        latest = self._sidecar.kills.latest(link.target, link.execution, link.started)
+        kill = self._sidecar.shown_to(principal, latest)
         raise Told(
             HTTPStatus.OK,
             "Already finished",
             "This run is no longer listed: there is nothing to kill.",
-            link=(self._place(kill, link.dashboard), "See what came of its kill") if kill and known else None,
+            link=(self._place(kill, link.dashboard), "See what came of its kill") if kill else None,
         )
-
-    def _may_view(self, principal: Principal, kill: Kill) -> bool:
-        subject = kill.subject
-        return self._sidecar.policy.may_view(principal, target=subject.target, application=subject.application)
 
     def _place(self, kill: Kill, dashboard: str) -> str:
         query = f"?{urlencode({'from': dashboard})}" if dashboard else ""
@@ -184,8 +180,8 @@ class KillPages:
     async def _state(self, request: Request) -> Response:
         principal = await self._sidecar.person(request, fresh=False)
         dashboard = read_page(request.url.query, ("from",))["from"]
-        kill = self._sidecar.kills.get(request.path_params["kill_id"])
-        if kill is None or not self._may_view(principal, kill):
+        kill = self._sidecar.shown_to(principal, self._sidecar.kills.get(request.path_params["kill_id"]))
+        if kill is None:
             sentence = "This sidecar knows no such kill (any more). The audit file has all of them."
             raise Told(HTTPStatus.NOT_FOUND, "No such kill", sentence)
         return self._pages.rendered(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from exporter.config.globs import matches
 from exporter.config.kill import ROLES, Rule, View
 from exporter.sidecar.identity import Principal
 
@@ -56,15 +56,15 @@ class Policy:
 
     def decide(self, principal: Principal, *, target: str, application: str, job_name: str) -> Decision:
         """Return what holds for a job: the first rule that matches, else a denial."""
-        if not _matches(target, principal.targets):
+        if not matches(target, principal.targets):
             return _DENIED
         names = frozenset(principal.names())
         for rule in self._rules:
             if (
                 not names.isdisjoint(rule.principals)
-                and _matches(target, rule.targets)
-                and _matches(application, rule.applications)
-                and _matches(job_name, rule.jobs)
+                and matches(target, rule.targets)
+                and matches(application, rule.applications)
+                and matches(job_name, rule.jobs)
             ):
                 return Decision(
                     effect=rule.effect,
@@ -78,32 +78,25 @@ class Policy:
 
     def may_enter(self, principal: Principal) -> bool:
         """Tell whether a principal may see anything: some rule allows it something, or its role suffices."""
-        names = frozenset(principal.names())
-        named = any(rule.effect == "allow" and not names.isdisjoint(rule.principals) for rule in self._rules)
-        return named or self._role_suffices(principal)
-
-    def may_view(self, principal: Principal, *, target: str, application: str) -> bool:
-        """Tell whether a principal may see an application's executions: a rule allows it some there, or its role."""
-        if not _matches(target, principal.targets):
-            return False
-        names = frozenset(principal.names())
-        named = any(
-            rule.effect == "allow"
-            and not names.isdisjoint(rule.principals)
-            and _matches(target, rule.targets)
-            and _matches(application, rule.applications)
-            for rule in self._rules
-        )
-        return named or self._role_suffices(principal)
+        return self._may_look(principal, lambda _: True)
 
     def may_view_target(self, principal: Principal, target: str) -> bool:
         """Tell whether a principal may see executions of any application of a target."""
-        if not _matches(target, principal.targets):
-            return False
+        return matches(target, principal.targets) and self._may_look(
+            principal, lambda rule: matches(target, rule.targets)
+        )
+
+    def may_view(self, principal: Principal, *, target: str, application: str) -> bool:
+        """Tell whether a principal may see an application's executions: a rule allows it some there, or its role."""
+        return matches(target, principal.targets) and self._may_look(
+            principal, lambda rule: matches(target, rule.targets) and matches(application, rule.applications)
+        )
+
+    def _may_look(self, principal: Principal, concerns: Callable[[Rule], bool]) -> bool:
+        """Tell whether any of the rules concerned allows a principal something, or its role suffices."""
         names = frozenset(principal.names())
         named = any(
-            rule.effect == "allow" and not names.isdisjoint(rule.principals) and _matches(target, rule.targets)
-            for rule in self._rules
+            rule.effect == "allow" and not names.isdisjoint(rule.principals) and concerns(rule) for rule in self._rules
         )
         return named or self._role_suffices(principal)
 
@@ -112,7 +105,3 @@ class Policy:
         if least is None or principal.role not in ROLES:
             return False
         return ROLES.index(principal.role) >= ROLES.index(least)
-
-
-def _matches(name: str, globs: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)

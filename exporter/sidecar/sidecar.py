@@ -11,12 +11,12 @@ from starlette.requests import Request
 
 from exporter.cockpit.errors import CockpitError, RequestTimeout
 from exporter.config import Config
-from exporter.config.kill import Kill
+from exporter.config.kill import Kill as Settings
 from exporter.sidecar.audit import AuditFailed, AuditLog, Entry
 from exporter.sidecar.auth import Authentication
 from exporter.sidecar.guard import request_id, source
 from exporter.sidecar.identity import AuthFailed, Principal
-from exporter.sidecar.kills import Kills
+from exporter.sidecar.kills import Kill, Kills
 from exporter.sidecar.limits import Limits, SlidingWindow
 from exporter.sidecar.outcomes import Outcome
 from exporter.sidecar.pagetoken import PageTokens
@@ -55,7 +55,7 @@ class Sidecar:
     """
 
     config: Config
-    settings: Kill
+    settings: Settings
     authentication: Authentication
     policy: Policy
     limits: Limits
@@ -66,6 +66,13 @@ class Sidecar:
     failures: SlidingWindow
     telemetry: KillTelemetry
     clock: Callable[[], float]
+
+    def shown_to(self, principal: Principal, kill: Kill | None) -> Kill | None:
+        """Return the kill if there is one and the principal may see it."""
+        if kill is None:
+            return None
+        run = kill.subject
+        return kill if self.policy.may_view(principal, target=run.target, application=run.application) else None
 
     async def person(self, request: Request, *, fresh: bool) -> Principal:
         """Return who asks for a page; a bad credential is on record.

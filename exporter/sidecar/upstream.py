@@ -83,7 +83,7 @@ class Upstream:
         self._kill = KillCall(self.target, profile, csrf=own.csrf)
         self._running: dict[str, Fresh[Listing[Execution]]] = {}
         self._jobs: dict[str, Fresh[Listing[Job]]] = {}
-        self._services: dict[str, frozenset[str]] = {}
+        self._listed: dict[str, Listing[Job]] = {}
         self._applications: tuple[str, ...] = ()
         self._applications_until = 0.0
 
@@ -149,8 +149,7 @@ class Upstream:
         """
         if application not in self._jobs:
             self._jobs[application] = Fresh(lambda: self._client.jobs(application, self._deadline(self._timeouts.read)))
-        listing = await self._jobs[application].get()
-        self._services[application] = frozenset(job.id for job in listing.rows if job.job_type == "SERVICE")
+        self._listed[application] = listing = await self._jobs[application].get()
         return listing
 
     async def services(self, application: str) -> frozenset[str]:
@@ -160,12 +159,13 @@ class Upstream:
             CockpitError: they were never listed, and cannot be now.
         """
         try:
-            await self.jobs(application)
+            listing = await self.jobs(application)
         except CockpitError:
             # What a job is hardly ever changes; a list that fails must not protect a run that hangs.
-            if application not in self._services:
+            if application not in self._listed:
                 raise
-        return self._services[application]
+            listing = self._listed[application]
+        return frozenset(job.id for job in listing.rows if job.job_type == "SERVICE")
 
     async def kill(self, subject: Subject) -> KillAnswer:
         """Send the kill of an execution, once."""
