@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from exporter.cockpit.errors import REASONS
 from exporter.model import STATUSES
@@ -21,6 +21,23 @@ from exporter.snapshot import ApplicationView, ExecutionView, JobView, TargetVie
 
 Kind = Literal["gauge", "counter", "info", "summary", "histogram"]
 Stability = Literal["stable", "experimental"]
+
+#: What can come of a request to kill, for metrics, pages, API and audit alike; ``requested`` is still in progress.
+KillOutcome = Literal[
+    "requested",
+    "confirmed",
+    "unconfirmed",
+    "rejected",
+    "unknown",
+    "unknown_gone",
+    "already_finished",
+    "stale",
+    "denied",
+    "rate_limited",
+    "cooldown",
+    "dry_run",
+    "audit_failed",
+]
 
 TARGET_LABELS = ("target",)
 APPLICATION_LABELS = ("target", "application")
@@ -509,20 +526,7 @@ KILL_REQUESTS = Metric(
     "Requests to kill an execution by what came of them, counted once that is final; requests that join a kill in "
     "progress are not counted again.",
     ("target", "outcome"),
-    values=(
-        "confirmed",
-        "unconfirmed",
-        "rejected",
-        "unknown",
-        "unknown_gone",
-        "already_finished",
-        "stale",
-        "denied",
-        "rate_limited",
-        "cooldown",
-        "dry_run",
-        "audit_failed",
-    ),
+    values=tuple(outcome for outcome in get_args(KillOutcome) if outcome != "requested"),
 )
 KILL_AUTH = Metric(
     "dumbella_kill_auth_total",

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TypeAlias
 
-Outcome = Literal[
-    "requested",
-    "confirmed",
-    "unconfirmed",
-    "rejected",
-    "unknown",
-    "unknown_gone",
-    "already_finished",
-    "stale",
-    "denied",
-    "rate_limited",
-    "cooldown",
-    "dry_run",
-    "audit_failed",
-]
+from exporter.catalogue import KillOutcome
+
+Outcome: TypeAlias = KillOutcome
 
 #: Each outcome in words, for people.
 WORDS: Mapping[Outcome, str] = {
