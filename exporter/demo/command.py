@@ -15,6 +15,7 @@ import sys
 import tempfile
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -222,17 +223,19 @@ async def _exporter(folder: Path, addresses: Addresses, simulator: Child) -> Asy
         )
     )
     command = _own_command("serve", "--config.file", file, "--web.listen-address", addresses.exporter)
-    async with _running("exporter", command, folder) as part:
-        part.url = await part.wrote(_LISTENING)
-        await part.answered(f"{part.url}/-/ready")
+    async with _ready("exporter", command, folder) as part:
         yield part
 
 
-@contextlib.asynccontextmanager
-async def _sidecar(folder: Path, addresses: Addresses) -> AsyncIterator[Child]:
+def _sidecar(folder: Path, addresses: Addresses) -> AbstractAsyncContextManager[Child]:
     file = folder / "dumbella-exporter.yml"
     command = _own_command("sidecar", "--config.file", file, "--web.listen-address", addresses.sidecar)
-    async with _running("sidecar", command, folder) as part:
+    return _ready("sidecar", command, folder)
+
+
+@contextlib.asynccontextmanager
+async def _ready(name: str, command: Sequence[str], folder: Path) -> AsyncIterator[Child]:
+    async with _running(name, command, folder) as part:
         part.url = await part.wrote(_LISTENING)
         await part.answered(f"{part.url}/-/ready")
         yield part
