@@ -1,4 +1,4 @@
-"""Plain HTTP to the programs under test, all of which listen on the loopback interface, and ports for them."""
+"""Plain HTTP on the loopback interface: to the programs under test, ports for them, and servers that stand in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import random
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,20 @@ def free_port() -> int:
         port = random.randrange(first_given - 8192, first_given)  # noqa: S311 - no secret
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with a thread for each connection, on a port that the system chooses, and yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def client(**options: Any) -> httpx.Client:

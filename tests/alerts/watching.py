@@ -10,10 +10,9 @@ import contextlib
 import datetime as dt
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +92,8 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
             """Keep quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield Receiver(f"http://127.0.0.1:{server.server_port}", posted)
-        finally:
-            server.shutdown()
-            thread.join()
+    with loopback.serving(Handler) as url:
+        yield Receiver(url, posted)
 
 
 def write_configuration(file: Path, receiver: Receiver) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests import loopback
 
 #: The run, as the tests of the simulator describe runs.
 RUN = {"execution_id": "e-1", "application": "K7SALES", "started_at": 1_700_000_000.0}
@@ -36,7 +37,6 @@ class Cockpit:
     leaves: bool = False
     listed: bool = True
     kills: int = 0
-    ending: threading.Event = field(default_factory=threading.Event)
 
 
 @contextlib.contextmanager
@@ -47,17 +47,8 @@ def cockpit() -> Iterator[Cockpit]:
     class Handler(_Handler):
         cockpit = stand_in
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with loopback.serving(Handler) as stand_in.url:
         yield stand_in
-    finally:
-        stand_in.ending.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

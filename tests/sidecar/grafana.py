@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
+
+from tests import loopback
 
 Fault = Literal[
     "", "rotate", "origin", "silent", "trickle", "endless", "html", "redirect", "gzip", "error", "deep", "list", "reset"
@@ -102,17 +104,11 @@ def grafana(**sessions: User) -> Iterator[Grafana]:
     class Handler(_Handler):
         grafana = stand_in
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield stand_in
-    finally:
-        stand_in.ending.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback.serving(Handler) as stand_in.url:
+        try:
+            yield stand_in
+        finally:
+            stand_in.ending.set()
 
 
 class _Handler(BaseHTTPRequestHandler):
