@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -41,6 +42,14 @@ def test_a_run_is_listed_while_its_process_lives(quiet: Quiet) -> None:
     quiet.finish(execution_id)
     assert quiet.listed("K7SALES") == set()
     assert not exists(group)
+
+
+def test_the_list_and_the_control_endpoint_tell_the_same_start(quiet: Quiet) -> None:
+    """The start of a run is the same to the last digit, whoever is asked: nothing is rounded into another second."""
+    runs = {quiet.run("K7SALES", "sync_customers_2.1", duration=None) for _ in range(3)}
+    rows = quiet.cockpit.get("/application/K7SALES/services/jobs/executions").json()
+    told = {row["executionId"]: datetime.fromisoformat(row["startDate"]).timestamp() for row in rows}
+    assert told == {run: quiet.entry(run)["started_at"] for run in runs}
 
 
 @pytest.mark.parametrize(("exit_code", "outcome"), [(0, "done"), (7, "error")])
