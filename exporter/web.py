@@ -21,8 +21,9 @@ from exporter.exposition import CONTENT_TYPES, Body, Format, Page
 from exporter.lifecycle import Exporter
 from exporter.negotiation import accepts_gzip, choose_format
 
-#: Bytes handed to the server at a time: large enough to be cheap, small enough that a slow scraper fills no memory.
-PIECE = 256 * 1024
+#: Bytes handed to the server at a time. Each piece may wait for a read that is at work, so that few are best; what a
+#: slow scraper has not taken of its piece stays in memory, so that they are not larger still.
+PIECE = 512 * 1024
 
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",

@@ -8,9 +8,7 @@ facts can tell by identity that nothing changed. Equality is Python's, in which 
 
 from __future__ import annotations
 
-import itertools
 import logging
-import operator
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -210,8 +208,8 @@ class _Memory(Generic[Row]):
         old_rows: Sequence[Any]
         old_readings: Sequence[Reading[Row]]
         old_rows, old_readings = self._latest
-        # Comparing whole lists costs next to nothing for a row that stayed where it was and what it was.
-        changed = list(itertools.compress(itertools.count(), map(operator.ne, rows, old_rows)))
+        # In a loop, since one call that compares everything would keep the interpreter from answering a scrape.
+        changed = [i for i, (row, old_row) in enumerate(zip(rows, old_rows, strict=False)) if row != old_row]
         changed += range(len(old_rows), len(rows))
         if self._listing is not None and not changed and len(rows) == len(old_rows):
             return self._listing
