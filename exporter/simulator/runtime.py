@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,6 @@ log = logging.getLogger(__name__)
 # What the script prints, and what its stack traces begin with.
 _READY = "started in context"
 _FAILURE = "Exception in component"
-
-
-def milliseconds() -> float:
-    """Return the time as a Java service counts it: seconds since the epoch, in whole milliseconds, rounded down.
-
-    More digits would be rounded where a date is written, and what began at .9996 s would be listed a second later.
-    """
-    return time.time_ns() // 1_000_000 / 1000
 
 
 class Refusal(Exception):
@@ -71,7 +63,6 @@ class Dumbella:
     Args:
         world: what it works on.
         workspace: the jobs' files.
-        clock: seconds since the epoch.
         grace: seconds between SIGTERM and SIGKILL.
         takeover: seconds until another instance takes a crashed service over.
     """
@@ -81,13 +72,11 @@ class Dumbella:
         world: World,
         workspace: Workspace,
         *,
-        clock: Callable[[], float] = milliseconds,
         grace: float = 2.0,
         takeover: float = 1.0,
     ) -> None:
         self.world = world
         self._workspace = workspace
-        self._clock = clock
         self._grace = grace
         self._takeover = takeover
         self._groups: dict[str, ProcessGroup] = {}
@@ -117,7 +106,7 @@ class Dumbella:
             raise Conflict("the simulator is stopping")
         execution_id = self.world.new_execution_id()
         execution = Execution(
-            execution_id, job, context, dict(parameters or {}), self._workspace.output(execution_id), self._clock()
+            execution_id, job, context, dict(parameters or {}), self._workspace.output(execution_id), _now()
         )
         waiting = self.world.waiting(job)
         if job.mode == "SEQUENTIAL" and (waiting or self.world.runs_of(job)):
@@ -187,7 +176,7 @@ class Dumbella:
         if job.status not in {"STOPPED", "ERROR"} or self._closing:
             raise Conflict(f"{job.name} is {job.status} and cannot be started")
         job.status, job.error = "STARTED", None
-        job.started_at = job.last_update = self._clock()
+        job.started_at = job.last_update = _now()
         self.world.touch(job)
         service = _Service(f"service-{job.application}-{job.id}")
         self._services[job.application, job.id] = service
@@ -210,7 +199,7 @@ class Dumbella:
             if service.watch is not None:
                 await asyncio.wait([service.watch])
         job.status, job.error, job.started_at = "STOPPED", None, None
-        job.last_update = self._clock()
+        job.last_update = _now()
         self.world.touch(job)
 
     def crash_service(self, job: Job) -> None:
@@ -249,7 +238,7 @@ class Dumbella:
             job.status, job.error = "ENABLED", None
         elif job.status == "DISABLED":
             job.status = "STOPPED"
-        job.last_update = self._clock()
+        job.last_update = _now()
         self.world.touch(job)
 
     def _require_service(self, job: Job) -> None:
@@ -267,7 +256,7 @@ class Dumbella:
         return execution.id in self._groups and _READY in execution.read_output()
 
     def _begin(self, execution: Execution) -> None:
-        execution.started_at = self._clock()
+        execution.started_at = _now()
         self.world.running[execution.id] = execution
         self._spawn(self._work(execution))
 
@@ -290,7 +279,7 @@ class Dumbella:
         self._settle(execution, code if code >= 0 else 128 - code)
 
     def _settle(self, execution: Execution, exit_code: int | None) -> None:
-        execution.ended_at = self._clock()
+        execution.ended_at = _now()
         execution.exit_code = exit_code
         if exit_code == 0:
             execution.outcome = Outcome.DONE
@@ -321,7 +310,7 @@ class Dumbella:
                 self.world.touch(job)
                 return
             await asyncio.sleep(self._takeover)
-            job.status, job.started_at = "RESTARTED", self._clock()
+            job.status, job.started_at = "RESTARTED", _now()
             self.world.touch(job)
 
     def _is_ending(self, service: _Service) -> bool:
@@ -332,6 +321,14 @@ class Dumbella:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _now() -> float:
+    """Return the time as a Java service counts it: seconds since the epoch, in whole milliseconds, rounded down.
+
+    More digits would be rounded where a date is written, and what began at .9996 s would be listed a second later.
+    """
+    return time.time_ns() // 1_000_000 / 1000
 
 
 def _failure(output: str) -> str:
